@@ -1,0 +1,304 @@
+//! What the journal records. Each record is one leaf of the Merkle tree, as JSON; everything that
+//! is shown about a run is a fold over these.
+
+use crate::grant::Grant;
+use crate::id::{Digest, RunId};
+use crate::limits::LimitName;
+use crate::state::RunState;
+use crate::words::{Finding, LogLine, Metric, Refusal, Summary};
+use serde::{Deserialize, Serialize};
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Who caused it: `uid:1000`, `host`.
+    pub actor: String,
+    pub event: Event,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Look and propose; nothing is applied.
+    Plan,
+    Apply,
+}
+
+/// Which walls stood around the worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walls {
+    /// `enforced (ABI 6)`, `partial (ABI 1)`, `absent`.
+    pub landlock: String,
+    /// `enforced`, `absent`.
+    pub seccomp: String,
+    pub no_new_privileges: bool,
+    pub rlimits: bool,
+    /// Linux capabilities dropped; false where there were none to drop.
+    pub privileges_dropped: bool,
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub fuel: u64,
+    /// Guest code only.
+    pub cpu_us: u64,
+    pub wall_us: u64,
+    /// Peak of all guest memories and tables together.
+    pub memory_bytes: u64,
+    /// Peak resident memory of the worker process.
+    pub worker_bytes: u64,
+    pub calls: u64,
+    pub refusals: u64,
+    pub log_bytes: u64,
+}
+
+/// One call of a guest, as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// `storage.walk`, `metrics.get-cpu`, …
+    pub function: String,
+    /// What it was about: a root and path, a store. Never a secret, never file contents.
+    pub subject: String,
+    /// `ok` or the refusal's code.
+    pub result: String,
+}
+
+/// An action that was not applied, or not undone, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotDone {
+    pub action: u64,
+    /// A refusal code: `gone`, `busy`, `denied`, `limit`, `io`.
+    pub code: String,
+    pub why: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Event {
+    NodeCreated {
+        node: String,
+    },
+    PluginInstalled {
+        plugin: String,
+        version: String,
+        bundle: Digest,
+        component: Digest,
+        signer: String,
+        imports: Vec<String>,
+    },
+    PluginRemoved {
+        plugin: String,
+        version: String,
+    },
+    /// A bundle was turned away.
+    PluginRefused {
+        source: String,
+        reason: String,
+    },
+    TrustChanged {
+        change: String,
+        key_id: String,
+        name: String,
+    },
+    TaskPaused {
+        reason: String,
+    },
+    TaskResumed {
+        reason: String,
+    },
+    TaskSkip {
+        reason: String,
+    },
+    /// A run exists from here on.
+    RunDue {
+        trigger: String,
+        mode: Mode,
+        settings: String,
+    },
+    RunGranted {
+        grant: Box<Grant>,
+        digest: Digest,
+    },
+    WorkerStarted {
+        walls: Walls,
+        stage: String,
+    },
+    /// Calls in order, a batch at a time; `more` were made beyond those that are kept one by one.
+    Called {
+        calls: Vec<Call>,
+        more: u64,
+    },
+    Refused {
+        function: String,
+        subject: String,
+        refusal: Refusal,
+    },
+    Logged {
+        line: LogLine,
+    },
+    Found {
+        finding: Finding,
+    },
+    Measured {
+        metric: Metric,
+    },
+    /// Base64.
+    Checkpointed {
+        state: String,
+    },
+    Looked {
+        summary: Option<Summary>,
+        usage: Usage,
+    },
+    PlanSealed {
+        digest: Digest,
+        actions: u64,
+        files: u64,
+        bytes: u64,
+    },
+    Approved {
+        digest: Digest,
+        how: String,
+    },
+    /// Durable before the actions `first..=last` of the plan are touched.
+    Intended {
+        first: u64,
+        last: u64,
+    },
+    /// What became of `first..=last`; those not listed were done.
+    Outcome {
+        first: u64,
+        last: u64,
+        done: u64,
+        files: u64,
+        bytes: u64,
+        not_done: Vec<NotDone>,
+    },
+    /// Actions not reached, and why.
+    Stopped {
+        remaining: u64,
+        why: String,
+    },
+    Reviewed {
+        summary: Option<Summary>,
+        usage: Usage,
+    },
+    UndoIntended {
+        first: u64,
+        last: u64,
+    },
+    UndoOutcome {
+        first: u64,
+        last: u64,
+        done: u64,
+        not_done: Vec<NotDone>,
+    },
+    /// Found unfinished at a later start.
+    Interrupted {
+        stage: String,
+    },
+    RunResumed {
+        from: u64,
+    },
+    RunEnded {
+        state: RunState,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<LimitName>,
+    },
+    /// Quarantined entries of a run passed their keeping time and were deleted by the host.
+    ExpiryIntended {
+        root: String,
+    },
+    Expired {
+        root: String,
+        entries: u64,
+        bytes: u64,
+    },
+}
+
+impl Event {
+    /// The `kind` in the encoding, for filters.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NodeCreated { .. } => "node-created",
+            Self::PluginInstalled { .. } => "plugin-installed",
+            Self::PluginRemoved { .. } => "plugin-removed",
+            Self::PluginRefused { .. } => "plugin-refused",
+            Self::TrustChanged { .. } => "trust-changed",
+            Self::TaskPaused { .. } => "task-paused",
+            Self::TaskResumed { .. } => "task-resumed",
+            Self::TaskSkip { .. } => "task-skip",
+            Self::RunDue { .. } => "run-due",
+            Self::RunGranted { .. } => "run-granted",
+            Self::WorkerStarted { .. } => "worker-started",
+            Self::Called { .. } => "called",
+            Self::Refused { .. } => "refused",
+            Self::Logged { .. } => "logged",
+            Self::Found { .. } => "found",
+            Self::Measured { .. } => "measured",
+            Self::Checkpointed { .. } => "checkpointed",
+            Self::Looked { .. } => "looked",
+            Self::PlanSealed { .. } => "plan-sealed",
+            Self::Approved { .. } => "approved",
+            Self::Intended { .. } => "intended",
+            Self::Outcome { .. } => "outcome",
+            Self::Stopped { .. } => "stopped",
+            Self::Reviewed { .. } => "reviewed",
+            Self::UndoIntended { .. } => "undo-intended",
+            Self::UndoOutcome { .. } => "undo-outcome",
+            Self::Interrupted { .. } => "interrupted",
+            Self::RunResumed { .. } => "run-resumed",
+            Self::RunEnded { .. } => "run-ended",
+            Self::ExpiryIntended { .. } => "expiry-intended",
+            Self::Expired { .. } => "expired",
+        }
+    }
+
+    /// Whether the world must not change before this is on disk.
+    pub const fn durable_first(&self) -> bool {
+        match self {
+            Self::RunDue { .. }
+            | Self::PlanSealed { .. }
+            | Self::Approved { .. }
+            | Self::Intended { .. }
+            | Self::UndoIntended { .. }
+            | Self::ExpiryIntended { .. }
+            | Self::RunResumed { .. }
+            | Self::RunEnded { .. }
+            | Self::NodeCreated { .. }
+            | Self::PluginInstalled { .. }
+            | Self::PluginRemoved { .. }
+            | Self::PluginRefused { .. }
+            | Self::TrustChanged { .. }
+            | Self::TaskPaused { .. }
+            | Self::TaskResumed { .. }
+            | Self::TaskSkip { .. }
+            | Self::Interrupted { .. } => true,
+            Self::RunGranted { .. }
+            | Self::WorkerStarted { .. }
+            | Self::Called { .. }
+            | Self::Refused { .. }
+            | Self::Logged { .. }
+            | Self::Found { .. }
+            | Self::Measured { .. }
+            | Self::Checkpointed { .. }
+            | Self::Looked { .. }
+            | Self::Outcome { .. }
+            | Self::Stopped { .. }
+            | Self::Reviewed { .. }
+            | Self::UndoOutcome { .. }
+            | Self::Expired { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! Grants: what one run may do = what the plugin requests ∩ its signer may ask for ∩ the operator
+//! granted. Decided here, purely; enforced in the sandbox and by the actuators.
+
+use crate::budget::{CleanBudget, MIN_AGE_FLOOR, ScrubBudget};
+use crate::capability::Capability;
+use crate::id::{Digest, RootName, StoreName};
+use crate::limits::Limits;
+use crate::manifest::TaskInfo;
+use crate::store::StoreConfig;
+use crate::units::{Bytes, Share, Span};
+use crate::words::Refusal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `[grant]` of a task: the operator's rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct GrantTable {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_clean: Option<CleanRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<ShardsRule>,
+}
+
+/// `metrics = {}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MetricsRule {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct StorageRule {
+    pub roots: Vec<RootName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct CleanRule {
+    pub roots: Vec<RootName>,
+    pub max_files: Option<u64>,
+    pub max_bytes: Option<Bytes>,
+    pub max_share: Option<Share>,
+    pub min_age: Option<Span>,
+    pub max_time: Option<Span>,
+    pub max_rate: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ShardsRule {
+    pub stores: Vec<StoreName>,
+    pub max_bytes: Option<Bytes>,
+    pub max_shards: Option<u64>,
+    pub max_time: Option<Span>,
+}
+
+/// Who signed the plugin, and the most that plugins of this signer may hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signer {
+    pub key_id: String,
+    /// As the trust file names it.
+    pub name: String,
+    pub tier: Tier,
+    pub capabilities: Vec<Capability>,
+}
+
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    Own,
+    Partner,
+    ThirdParty,
+}
+
+/// What this run holds. Its canonical JSON is hashed into the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    pub plugin: String,
+    pub version: String,
+    pub plugin_task: String,
+    pub component: Digest,
+    pub signer: Signer,
+    pub metrics: bool,
+    pub storage: Option<StorageGrant>,
+    pub clean: Option<CleanGrant>,
+    pub shards: Option<ShardsGrant>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageGrant {
+    pub roots: BTreeMap<RootName, PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanGrant {
+    pub roots: BTreeMap<RootName, PathBuf>,
+    pub budget: CleanBudget,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardsGrant {
+    pub stores: BTreeMap<StoreName, StoreConfig>,
+    pub budget: ScrubBudget,
+}
+
+/// Why a grant cannot be made: a typed no that teaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Denial {
+    /// Dotted place in the task's file the person should look at, for example
+    /// `grant.storage-clean.roots`; empty when it is not there.
+    pub place: String,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Denial {
+    pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            message: message.into(),
+            hint: None,
+        }
+    }
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// Everything the decision needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub task: &'a str,
+    pub plugin: &'a str,
+    pub version: &'a str,
+    pub component: Digest,
+    pub info: &'a TaskInfo,
+    /// What the component imports of this task's plugin, beyond `core`.
+    pub imports: &'a [Capability],
+    pub signer: &'a Signer,
+    pub rule: &'a GrantTable,
+    pub limits: &'a Limits,
+    pub roots: &'a BTreeMap<RootName, PathBuf>,
+    pub stores: &'a BTreeMap<StoreName, StoreConfig>,
+}
+
+impl GrantTable {
+    pub fn holds(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Metrics => self.metrics.is_some(),
+            Capability::Storage => self.storage.is_some(),
+            Capability::StorageClean => self.storage_clean.is_some(),
+            Capability::Shards => self.shards.is_some(),
+        }
+    }
+}
+
+/// Request ∩ signer ∩ operator, or the first reason why not.
+pub fn decide(facts: Facts<'_>) -> Result<Grant, Denial> {
+    for capability in Capability::ALL {
+        let place = format!("grant.{capability}");
+        let requested = facts.info.asks(capability);
+        let granted = facts.rule.holds(capability);
+        if requested.is_none() && granted {
+            return Err(Denial::new(
+                &place,
+                format!(
+                    "task `{}` of plugin `{}` does not request `{capability}`",
+                    facts.info.name, facts.plugin
+                ),
+            )
+            .hint(format!(
+                "remove `{capability}` from [grant]: nothing can be granted that was not asked for"
+            )));
+        }
+        if requested.is_some() && !facts.signer.capabilities.contains(&capability) {
+            return Err(Denial::new(
+                "",
+                format!(
+                    "signer `{}` may not ask for `{capability}`",
+                    facts.signer.name
+                ),
+            )
+            .hint(format!(
+                "add \"{capability}\" to `capabilities` of key `{}` in trust.toml",
+                facts.signer.name
+            )));
+        }
+        if requested.is_some() && !granted {
+            return Err(Denial::new(
+                "grant",
+                format!(
+                    "task `{}` needs `{capability}` and it is not granted",
+                    facts.task
+                ),
+            )
+            .hint(format!(
+                "add `{}` to [grant] of task `{}`",
+                capability.example(),
+                facts.task
+            )));
+        }
+    }
+    Ok(Grant {
+        plugin: facts.plugin.to_owned(),
+        version: facts.version.to_owned(),
+        plugin_task: facts.info.name.clone(),
+        component: facts.component,
+        signer: facts.signer.clone(),
+        metrics: facts.rule.metrics.is_some(),
+        storage: facts
+            .rule
+            .storage
+            .as_ref()
+            .map(|rule| storage(facts, rule))
+            .transpose()?,
+        clean: facts
+            .rule
+            .storage_clean
+            .as_ref()
+            .map(|rule| clean(facts, rule))
+            .transpose()?,
+        shards: facts
+            .rule
+            .shards
+            .as_ref()
+            .map(|rule| shards(facts, rule))
+            .transpose()?,
+        limits: facts.limits.clone(),
+    })
+}
+
+fn storage(facts: Facts<'_>, rule: &StorageRule) -> Result<StorageGrant, Denial> {
+    Ok(StorageGrant {
+        roots: named_roots(facts, "grant.storage.roots", &rule.roots)?,
+    })
+}
+
+fn clean(facts: Facts<'_>, rule: &CleanRule) -> Result<CleanGrant, Denial> {
+    let roots = named_roots(facts, "grant.storage-clean.roots", &rule.roots)?;
+    let d = CleanBudget::default();
+    let budget = CleanBudget {
+        max_files: rule.max_files.unwrap_or(d.max_files),
+        max_bytes: rule.max_bytes.unwrap_or(d.max_bytes),
+        max_share: rule.max_share.unwrap_or(d.max_share),
+        min_age: rule.min_age.unwrap_or(d.min_age),
+        max_time: rule.max_time.unwrap_or(d.max_time),
+        max_rate: rule.max_rate.unwrap_or(d.max_rate),
+    };
+    if budget.min_age < MIN_AGE_FLOOR {
+        return Err(Denial::new(
+            "grant.storage-clean.min-age",
+            format!(
+                "`min-age` is {}, but must be at least {MIN_AGE_FLOOR}",
+                budget.min_age
+            ),
+        ));
+    }
+    if let Some(request) = facts.info.asks(Capability::StorageClean) {
+        if let Some(most) = request.max_files.filter(|most| budget.max_files > *most) {
+            return Err(wider("grant.storage-clean.max-files", "max-files", most));
+        }
+        if let Some(most) = request.max_bytes.filter(|most| budget.max_bytes > *most) {
+            return Err(wider("grant.storage-clean.max-bytes", "max-bytes", most));
+        }
+    }
+    Ok(CleanGrant { roots, budget })
+}
+
+fn wider(place: &str, key: &str, most: impl std::fmt::Display) -> Denial {
+    Denial::new(
+        place,
+        format!("`{key}` is wider than the plugin's own request of {most}"),
+    )
+    .hint(format!("set `{key}` to at most {most}"))
+}
+
+fn shards(facts: Facts<'_>, rule: &ShardsRule) -> Result<ShardsGrant, Denial> {
+    let mut stores = BTreeMap::new();
+    for name in &rule.stores {
+        let Some(config) = facts.stores.get(name) else {
+            return Err(unknown(
+                "grant.shards.stores",
+                "store",
+                name.as_str(),
+                facts.stores.keys().map(StoreName::as_str),
+            ));
+        };
+        stores.insert(name.clone(), config.clone());
+    }
+    if stores.is_empty() {
+        return Err(Denial::new("grant.shards.stores", "no store is named"));
+    }
+    let budget = ScrubBudget {
+        max_bytes: rule.max_bytes,
+        max_shards: rule.max_shards,
+        max_time: rule.max_time,
+    };
+    Ok(ShardsGrant { stores, budget })
+}
+
+fn named_roots(
+    facts: Facts<'_>,
+    place: &str,
+    names: &[RootName],
+) -> Result<BTreeMap<RootName, PathBuf>, Denial> {
+    let mut roots = BTreeMap::new();
+    for name in names {
+        let Some(path) = facts.roots.get(name) else {
+            return Err(unknown(
+                place,
+                "root",
+                name.as_str(),
+                facts.roots.keys().map(RootName::as_str),
+            ));
+        };
+        roots.insert(name.clone(), path.clone());
+    }
+    if roots.is_empty() {
+        return Err(Denial::new(place, "no root is named"));
+    }
+    Ok(roots)
+}
+
+fn unknown<'a>(
+    place: &str,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Denial {
+    let known: Vec<&str> = known.collect();
+    let denial = Denial::new(place, format!("{what} `{name}` is not in keepwell.toml"));
+    match nearest(name, &known) {
+        Some(near) => denial.hint(format!("did you mean `{near}`?")),
+        None => denial.hint(format!(
+            "add `[{what}s.{name}]` with its `path` to keepwell.toml"
+        )),
+    }
+}
+
+/// The known word within two edits of `word`, if there is one.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|k| (distance(word, k), *k))
+        .filter(|(d, _)| *d <= 2)
+        .min()
+        .map(|(_, k)| k)
+}
+
+/// Edit distance (Levenshtein), by the usual row of costs.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+impl Grant {
+    /// SHA-256 of the grant's JSON, keys in the order of the fields.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    pub fn holds(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Metrics => self.metrics,
+            Capability::Storage => self.storage.is_some(),
+            Capability::StorageClean => self.clean.is_some(),
+            Capability::Shards => self.shards.is_some(),
+        }
+    }
+
+    /// The root, or a denial with the line to add.
+    pub fn readable_root(&self, name: &str) -> Result<&PathBuf, Refusal> {
+        let roots = self.storage.as_ref().map(|s| &s.roots);
+        find_root(roots, name, "storage")
+    }
+
+    pub fn cleanable_root(&self, name: &str) -> Result<&PathBuf, Refusal> {
+        let roots = self.clean.as_ref().map(|c| &c.roots);
+        find_root(roots, name, "storage-clean")
+    }
+
+    pub fn store(&self, name: &str) -> Result<&StoreConfig, Refusal> {
+        let stores = self.shards.as_ref().map(|s| &s.stores);
+        stores
+            .and_then(|s| s.iter().find(|(k, _)| k.as_str() == name).map(|(_, v)| v))
+            .ok_or_else(|| not_granted("store", name, "shards", "stores"))
+    }
+}
+
+fn find_root<'a>(
+    roots: Option<&'a BTreeMap<RootName, PathBuf>>,
+    name: &str,
+    table: &str,
+) -> Result<&'a PathBuf, Refusal> {
+    roots
+        .and_then(|r| r.iter().find(|(k, _)| k.as_str() == name).map(|(_, v)| v))
+        .ok_or_else(|| not_granted("root", name, table, "roots"))
+}
+
+fn not_granted(what: &str, name: &str, table: &str, key: &str) -> Refusal {
+    let name = crate::words::printable(name, 64);
+    Refusal::denied(format!("{what} `{name}` is not granted")).hint(format!(
+        "add `{table}.{key} = [\"{name}\"]` to [grant] of this task"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Request;
+    use proptest::prelude::*;
+
+    fn ask(capability: Capability) -> Request {
+        Request {
+            capability,
+            reason: "r".into(),
+            max_files: Some(50),
+            max_bytes: None,
+        }
+    }
+
+    fn signer(capabilities: &[Capability]) -> Signer {
+        Signer {
+            key_id: "k".into(),
+            name: "own".into(),
+            tier: Tier::Own,
+            capabilities: capabilities.to_vec(),
+        }
+    }
+
+    fn table(held: &[Capability]) -> GrantTable {
+        let roots = vec![RootName::new("tmp").unwrap()];
+        let has = |c| held.contains(&c);
+        GrantTable {
+            metrics: has(Capability::Metrics).then(MetricsRule::default),
+            storage: has(Capability::Storage).then(|| StorageRule {
+                roots: roots.clone(),
+            }),
+            storage_clean: has(Capability::StorageClean).then(|| CleanRule {
+                roots: roots.clone(),
+                max_files: Some(10),
+                max_bytes: None,
+                max_share: None,
+                min_age: None,
+                max_time: None,
+                max_rate: None,
+            }),
+            shards: has(Capability::Shards).then(|| ShardsRule {
+                stores: vec![StoreName::new("s").unwrap()],
+                max_bytes: None,
+                max_shards: None,
+                max_time: None,
+            }),
+        }
+    }
+
+    fn decide_with(
+        asked: &[Capability],
+        may: &[Capability],
+        held: &GrantTable,
+    ) -> Result<Grant, Denial> {
+        let info = TaskInfo {
+            name: "t".into(),
+            description: String::new(),
+            needs: asked.iter().copied().map(ask).collect(),
+            settings: vec![],
+        };
+        let roots = BTreeMap::from([(RootName::new("tmp").unwrap(), PathBuf::from("/x"))]);
+        let stores = BTreeMap::from([(
+            StoreName::new("s").unwrap(),
+            StoreConfig {
+                kind: crate::store::StoreKind::Oci,
+                path: "/y".into(),
+                layout: None,
+                list: None,
+            },
+        )]);
+        decide(Facts {
+            task: "t",
+            plugin: "p",
+            version: "1.0.0",
+            component: Digest::of(b""),
+            info: &info,
+            imports: asked,
+            signer: &signer(may),
+            rule: held,
+            limits: &Limits::default(),
+            roots: &roots,
+            stores: &stores,
+        })
+    }
+
+    proptest! {
+        /// A grant never exceeds request ∩ signer ∩ operator.
+        #[test]
+        fn never_more_than_all_three(a in 0u8..16, s in 0u8..16, o in 0u8..16) {
+            let set = |bits: u8| -> Vec<Capability> {
+                Capability::ALL.into_iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, c)| c).collect()
+            };
+            let (asked, may, held) = (set(a), set(s), set(o));
+            match decide_with(&asked, &may, &table(&held)) {
+                Ok(grant) => for c in Capability::ALL {
+                    prop_assert_eq!(grant.holds(c), asked.contains(&c) && may.contains(&c) && held.contains(&c));
+                },
+                Err(denial) => prop_assert!(!denial.message.is_empty() && denial.hint.is_some()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_budget_wider_than_requested_is_refused() {
+        let mut wide = table(&[Capability::StorageClean]);
+        if let Some(rule) = &mut wide.storage_clean {
+            rule.max_files = Some(51);
+        }
+        let all = Capability::ALL;
+        let denial = decide_with(&[Capability::StorageClean], &all, &wide).unwrap_err();
+        assert_eq!(denial.place, "grant.storage-clean.max-files");
+    }
+
+    #[test]
+    fn an_unknown_root_suggests_the_nearest() {
+        let mut typo = table(&[Capability::Storage]);
+        typo.storage = Some(StorageRule {
+            roots: vec![RootName::new("tpm").unwrap()],
+        });
+        let denial = decide_with(&[Capability::Storage], &Capability::ALL, &typo).unwrap_err();
+        assert_eq!(denial.hint.unwrap(), "did you mean `tmp`?");
+    }
+
+    #[test]
+    fn a_root_that_is_not_granted_teaches_the_line() {
+        let grant = decide_with(
+            &[Capability::Storage],
+            &Capability::ALL,
+            &table(&[Capability::Storage]),
+        )
+        .unwrap();
+        assert!(grant.readable_root("tmp").is_ok());
+        let refusal = grant.readable_root("etc").unwrap_err();
+        assert!(refusal.hint.unwrap().contains(r#"storage.roots = ["etc"]"#));
+        assert!(grant.cleanable_root("tmp").is_err());
+    }
+}

@@ -1,0 +1,283 @@
+//! The report of a run: one fold over its records. Live output, `runs show`, JSON and every later
+//! view are made from this and nothing else.
+
+use crate::event::{Event, Mode, NotDone, Record, Usage, Walls};
+use crate::id::{Digest, RunId};
+use crate::limits::LimitName;
+use crate::state::RunState;
+use crate::words::{Finding, LogLine, Metric, Refusal, Summary};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the JSON shape; a change of meaning raises it.
+pub const REPORT_VERSION: u32 = 1;
+/// Reports keep this many lines, refusals and undone actions one by one; the journal has all.
+pub const REPORT_KEEPS: usize = 200;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub version: u32,
+    pub run: RunId,
+    pub task: String,
+    pub plugin: Option<String>,
+    pub plugin_version: Option<String>,
+    pub component: Option<Digest>,
+    pub signer: Option<String>,
+    pub trigger: String,
+    pub mode: Mode,
+    pub actor: String,
+    pub state: RunState,
+    pub stage: Stage,
+    pub reason: Option<String>,
+    pub hint: Option<String>,
+    pub limit: Option<LimitName>,
+    pub started: u64,
+    pub ended: Option<u64>,
+    pub walls: Option<Walls>,
+    pub usage: Usage,
+    pub summary: Option<Summary>,
+    pub findings: Vec<Finding>,
+    pub metrics: Vec<Metric>,
+    pub log: Vec<LogLine>,
+    pub refusals: Vec<Refusal>,
+    pub plan: Option<PlanFigures>,
+    pub applied: Applied,
+    pub undone: Option<Undone>,
+    pub checkpoint: Option<String>,
+}
+
+/// How far a run came, from left to right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Due,
+    Granted,
+    Looked,
+    Planned,
+    Approved,
+    Applying,
+    Reviewed,
+    Ended,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanFigures {
+    pub digest: Digest,
+    pub actions: u64,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    pub done: u64,
+    pub files: u64,
+    pub bytes: u64,
+    pub not_done: u64,
+    /// By refusal code.
+    pub not_done_by: BTreeMap<String, u64>,
+    pub examples: Vec<NotDone>,
+    pub remaining: u64,
+    /// Intended and without outcome: `first..=last`.
+    pub open: Option<(u64, u64)>,
+    /// The first action that was never intended.
+    pub next: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    pub done: u64,
+    pub not_done: u64,
+    pub examples: Vec<NotDone>,
+}
+
+impl Report {
+    /// The report of the run that `record` begins; `None` if it begins none.
+    pub fn begin(record: &Record) -> Option<Self> {
+        let (Some(run), Event::RunDue { trigger, mode, .. }) = (record.run, &record.event) else {
+            return None;
+        };
+        Some(Self {
+            version: REPORT_VERSION,
+            run,
+            task: record.task.clone().unwrap_or_default(),
+            plugin: None,
+            plugin_version: None,
+            component: None,
+            signer: None,
+            trigger: trigger.clone(),
+            mode: *mode,
+            actor: record.actor.clone(),
+            state: RunState::Running,
+            stage: Stage::Due,
+            reason: None,
+            hint: None,
+            limit: None,
+            started: record.at,
+            ended: None,
+            walls: None,
+            usage: Usage::default(),
+            summary: None,
+            findings: vec![],
+            metrics: vec![],
+            log: vec![],
+            refusals: vec![],
+            plan: None,
+            applied: Applied::default(),
+            undone: None,
+            checkpoint: None,
+        })
+    }
+
+    /// All records of one run, in order.
+    pub fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<Self> {
+        let mut records = records.into_iter();
+        let mut report = Self::begin(records.next()?)?;
+        for record in records {
+            report.add(record);
+        }
+        Some(report)
+    }
+
+    pub fn add(&mut self, record: &Record) {
+        match &record.event {
+            Event::RunGranted { grant, .. } => {
+                self.stage = Stage::Granted;
+                self.plugin = Some(grant.plugin.clone());
+                self.plugin_version = Some(grant.version.clone());
+                self.component = Some(grant.component);
+                self.signer = Some(grant.signer.name.clone());
+            }
+            Event::WorkerStarted { walls, .. } => self.walls = Some(walls.clone()),
+            Event::Called { .. } => {}
+            Event::Refused { refusal, .. } => keep(&mut self.refusals, refusal),
+            Event::Logged { line } => keep(&mut self.log, line),
+            Event::Found { finding } => self.findings.push(finding.clone()),
+            Event::Measured { metric } => self.metrics.push(metric.clone()),
+            Event::Checkpointed { state } => self.checkpoint = Some(state.clone()),
+            Event::Looked { summary, usage } => {
+                self.stage = Stage::Looked;
+                self.summary.clone_from(summary);
+                self.usage = usage.clone();
+            }
+            Event::PlanSealed {
+                digest,
+                actions,
+                files,
+                bytes,
+            } => {
+                self.stage = Stage::Planned;
+                self.plan = Some(PlanFigures {
+                    digest: *digest,
+                    actions: *actions,
+                    files: *files,
+                    bytes: *bytes,
+                });
+            }
+            Event::Approved { .. } => self.stage = Stage::Approved,
+            Event::Intended { first, last } => {
+                self.stage = Stage::Applying;
+                self.applied.open = Some((*first, *last));
+                self.applied.next = last + 1;
+            }
+            Event::Outcome {
+                done,
+                files,
+                bytes,
+                not_done,
+                ..
+            } => {
+                let applied = &mut self.applied;
+                applied.open = None;
+                applied.done += done;
+                applied.files += files;
+                applied.bytes += bytes;
+                applied.not_done += not_done.len() as u64;
+                for one in not_done {
+                    *applied.not_done_by.entry(one.code.clone()).or_default() += 1;
+                    keep(&mut applied.examples, one);
+                }
+            }
+            Event::Stopped { remaining, why } => {
+                self.applied.remaining = *remaining;
+                self.reason = Some(why.clone());
+            }
+            Event::Reviewed { summary, usage } => {
+                self.stage = Stage::Reviewed;
+                if summary.is_some() {
+                    self.summary.clone_from(summary);
+                }
+                self.usage.add(usage);
+            }
+            Event::UndoIntended { .. } => {
+                self.undone.get_or_insert_default();
+            }
+            Event::UndoOutcome { done, not_done, .. } => {
+                let undone = self.undone.get_or_insert_default();
+                undone.done += done;
+                undone.not_done += not_done.len() as u64;
+                for one in not_done {
+                    keep(&mut undone.examples, one);
+                }
+            }
+            Event::Interrupted { stage } => {
+                self.state = RunState::Interrupted;
+                self.reason = Some(format!("the host stopped in the middle ({stage})"));
+                self.ended = Some(record.at);
+            }
+            Event::RunResumed { .. } => {
+                self.state = RunState::Running;
+                self.reason = None;
+                self.ended = None;
+                self.applied.open = None;
+                self.applied.remaining = 0;
+            }
+            Event::RunEnded {
+                state,
+                reason,
+                hint,
+                limit,
+            } => {
+                self.stage = Stage::Ended;
+                self.state = *state;
+                if reason.is_some() {
+                    self.reason.clone_from(reason);
+                }
+                self.hint.clone_from(hint);
+                self.limit = *limit;
+                self.ended = Some(record.at);
+            }
+            Event::RunDue { .. }
+            | Event::NodeCreated { .. }
+            | Event::PluginInstalled { .. }
+            | Event::PluginRemoved { .. }
+            | Event::PluginRefused { .. }
+            | Event::TrustChanged { .. }
+            | Event::TaskPaused { .. }
+            | Event::TaskResumed { .. }
+            | Event::TaskSkip { .. }
+            | Event::ExpiryIntended { .. }
+            | Event::Expired { .. } => {}
+        }
+    }
+}
+
+fn keep<T: Clone>(list: &mut Vec<T>, one: &T) {
+    if list.len() < REPORT_KEEPS {
+        list.push(one.clone());
+    }
+}
+
+impl Usage {
+    /// The look and the review of one run together.
+    pub fn add(&mut self, other: &Self) {
+        self.fuel += other.fuel;
+        self.cpu_us += other.cpu_us;
+        self.wall_us += other.wall_us;
+        self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
+        self.worker_bytes = self.worker_bytes.max(other.worker_bytes);
+        self.calls += other.calls;
+        self.refusals += other.refusals;
+        self.log_bytes += other.log_bytes;
+    }
+}
