@@ -15,10 +15,24 @@ pub struct CleanBudget {
     pub max_share: Share,
     /// Nothing younger is touched, whatever the task proposes.
     pub min_age: Span,
+    /// By which of a file's times its age is told.
+    pub age_by: AgeBy,
     /// Applying stops after this long and says so.
     pub max_time: Span,
     /// Actions a second; 0 means no bound.
     pub max_rate: u32,
+}
+
+/// By which of a file's times its age is told. The newest of mtime, atime and ctime is the safe
+/// default; `modified` is for trees whose readers or copies keep the other two young.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgeBy {
+    #[default]
+    Newest,
+    Modified,
 }
 
 /// Nobody may grant the cleaning of younger files than this: programs create and fill.
@@ -31,6 +45,7 @@ impl Default for CleanBudget {
             max_bytes: Bytes(10 << 30),
             max_share: "20%".parse().unwrap_or(Share::ALL),
             min_age: Span::secs(3_600),
+            age_by: AgeBy::Newest,
             max_time: Span::secs(600),
             max_rate: 0,
         }

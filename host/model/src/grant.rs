@@ -1,7 +1,7 @@
 //! Grants: what one run may do = what the plugin requests ∩ its signer may ask for ∩ the operator
 //! granted. Decided here, purely; enforced in the sandbox and by the actuators.
 
-use crate::budget::{CleanBudget, MIN_AGE_FLOOR, ScrubBudget};
+use crate::budget::{AgeBy, CleanBudget, MIN_AGE_FLOOR, ScrubBudget};
 use crate::capability::Capability;
 use crate::id::{Digest, RootName, StoreName};
 use crate::limits::Limits;
@@ -46,6 +46,8 @@ pub struct CleanRule {
     pub max_bytes: Option<Bytes>,
     pub max_share: Option<Share>,
     pub min_age: Option<Span>,
+    /// `newest` (of mtime, atime and ctime; the default) or `modified` (mtime alone).
+    pub age_by: Option<AgeBy>,
     pub max_time: Option<Span>,
     pub max_rate: Option<u32>,
 }
@@ -264,6 +266,7 @@ fn clean(facts: Facts<'_>, rule: &CleanRule) -> Result<CleanGrant, Denial> {
         max_bytes: rule.max_bytes.unwrap_or(d.max_bytes),
         max_share: rule.max_share.unwrap_or(d.max_share),
         min_age: rule.min_age.unwrap_or(d.min_age),
+        age_by: rule.age_by.unwrap_or_default(),
         max_time: rule.max_time.unwrap_or(d.max_time),
         max_rate: rule.max_rate.unwrap_or(d.max_rate),
     };
@@ -473,6 +476,7 @@ mod tests {
                 max_bytes: None,
                 max_share: None,
                 min_age: None,
+                age_by: None,
                 max_time: None,
                 max_rate: None,
             }),
