@@ -114,6 +114,8 @@ pub struct StorageGrant {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CleanGrant {
     pub roots: BTreeMap<RootName, PathBuf>,
+    /// Globs of each root that no task may change.
+    pub protect: BTreeMap<RootName, Vec<String>>,
     pub budget: CleanBudget,
 }
 
@@ -157,12 +159,12 @@ pub struct Facts<'a> {
     pub version: &'a str,
     pub component: Digest,
     pub info: &'a TaskInfo,
-    /// What the component imports of this task's plugin, beyond `core`.
-    pub imports: &'a [Capability],
     pub signer: &'a Signer,
     pub rule: &'a GrantTable,
     pub limits: &'a Limits,
     pub roots: &'a BTreeMap<RootName, PathBuf>,
+    /// Globs of each root that no task may change.
+    pub protect: &'a BTreeMap<RootName, Vec<String>>,
     pub stores: &'a BTreeMap<StoreName, StoreConfig>,
 }
 
@@ -287,7 +289,17 @@ fn clean(facts: Facts<'_>, rule: &CleanRule) -> Result<CleanGrant, Denial> {
             return Err(wider("grant.storage-clean.max-bytes", "max-bytes", most));
         }
     }
-    Ok(CleanGrant { roots, budget })
+    let protect = facts
+        .protect
+        .iter()
+        .filter(|(name, globs)| roots.contains_key(*name) && !globs.is_empty())
+        .map(|(name, globs)| (name.clone(), globs.clone()))
+        .collect();
+    Ok(CleanGrant {
+        roots,
+        protect,
+        budget,
+    })
 }
 
 fn wider(place: &str, key: &str, most: impl std::fmt::Display) -> Denial {
@@ -516,11 +528,11 @@ mod tests {
             version: "1.0.0",
             component: Digest::of(b""),
             info: &info,
-            imports: asked,
             signer: &signer(may),
             rule: held,
             limits: &Limits::default(),
             roots: &roots,
+            protect: &BTreeMap::new(),
             stores: &stores,
         })
     }

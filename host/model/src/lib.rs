@@ -4,6 +4,7 @@ pub mod action;
 pub mod budget;
 pub mod capability;
 pub mod event;
+pub mod gate;
 pub mod grant;
 pub mod id;
 pub mod limits;

@@ -4,8 +4,8 @@
 use crate::event::{Event, Mode, NotDone, Record, Usage, Walls};
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
-use crate::state::RunState;
-use crate::words::{Finding, LogLine, Metric, Refusal, Summary};
+use crate::state::{Exit, RunState};
+use crate::words::{Finding, LogLine, Metric, Refusal, Severity, Summary};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -137,6 +137,18 @@ impl Report {
             report.add(record);
         }
         Some(report)
+    }
+
+    /// What the process says to its caller: the state, but a critical finding is a failed check.
+    pub fn exit(&self) -> Exit {
+        let critical = self
+            .findings
+            .iter()
+            .any(|f| f.severity == Severity::Critical);
+        match self.state {
+            RunState::Done | RunState::Warned if critical => Exit::Failed,
+            state => state.exit(),
+        }
     }
 
     pub fn add(&mut self, record: &Record) {
