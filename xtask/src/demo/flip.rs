@@ -1,0 +1,114 @@
+//! The journal: verified as it is, then a copy in which one byte differs, which must be noticed.
+
+use super::stage::{DONE, FAILED, Stage, WARNED};
+use crate::clear;
+use crate::error::{Error, Result};
+use crate::places::{Places, write};
+use std::path::Path;
+
+/// Files of the state that belong to a copy of the journal. The lock stays, and SQLite makes its
+/// shared memory anew.
+const COPIED: [&str; 3] = ["journal.db", "journal.db-wal", "checkpoint"];
+
+/// The event whose time is forged: the one that sealed the cleaning's plan.
+const FORGED_EVENT: &[u8] = br#""kind":"plan-sealed""#;
+/// What stands before a record's time.
+const TIME_KEY: &[u8] = br#""at":"#;
+/// A record's time stands so close before its event.
+const REACH_BYTES: usize = 1024;
+
+pub(crate) fn show(stage: &Stage, forged: &Path) -> Result<()> {
+    println!("\nThe journal");
+    stage.show(&["audit", "verify"], &[DONE])?;
+
+    clear::anew(&Places::find()?, forged)?;
+    let state = stage.node().join("state");
+    let mut flipped = None;
+    for name in COPIED {
+        let from = state.join(name);
+        if !from.is_file() {
+            continue;
+        }
+        let mut bytes = std::fs::read(&from).map_err(Error::io("read", &from))?;
+        if flipped.is_none()
+            && name != "checkpoint"
+            && let Some(offset) = place(&bytes)
+        {
+            bytes[offset] ^= 1;
+            flipped = Some((name, offset));
+        }
+        write(&forged.join(name), &bytes)?;
+    }
+    let (name, offset) = flipped.ok_or_else(|| {
+        Error::Unexpected("the journal holds no sealed plan whose time could be forged".into())
+    })?;
+    println!(
+        "\nA copy in which one bit differs: the time at which the cleaning's plan was sealed \
+         ({name}, byte {offset})"
+    );
+    let dir = forged.display().to_string();
+    let said = stage.show_and_keep(&["audit", "verify", "--journal", &dir], &[FAILED, WARNED])?;
+    if !names_an_entry(&said) {
+        return Err(Error::Unexpected(
+            "the forged journal was refused, but the bad entry was not named".into(),
+        ));
+    }
+    println!("expected: the forgery is found and its entry named");
+    Ok(())
+}
+
+/// Offset of the last digit of the time of the last sealed plan. Another digit there is as good
+/// a time and as valid a record, so that only the tree of digests can tell.
+fn place(journal: &[u8]) -> Option<usize> {
+    let event = find_last(journal, FORGED_EVENT)?;
+    let from = event.saturating_sub(REACH_BYTES);
+    let key = from + find_last(&journal[from..event], TIME_KEY)?;
+    let first = key + TIME_KEY.len();
+    let digits = journal[first..event]
+        .iter()
+        .take_while(|b| b.is_ascii_digit())
+        .count();
+    (digits > 0).then(|| first + digits - 1)
+}
+
+fn find_last(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    hay.windows(needle.len()).rposition(|part| part == needle)
+}
+
+/// `entry 123`, however it is set.
+fn names_an_entry(said: &str) -> bool {
+    let lower = said.to_lowercase();
+    lower.match_indices("entry").any(|(at, word)| {
+        lower[at + word.len()..]
+            .trim_start_matches([' ', '#', ':', '`'])
+            .starts_with(|c: char| c.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flip_hits_the_last_digit_of_the_last_sealed_plan() {
+        let journal = br#"xx{"at":1700,"event":{"kind":"plan-sealed"}}yy{"at":1823,"run":"r","event":{"kind":"plan-sealed"}}{"at":9,"event":{"kind":"run-ended"}}"#;
+        let offset = place(journal).unwrap();
+        assert_eq!(journal[offset], b'3');
+        assert_eq!(&journal[offset - 3..=offset], b"1823");
+        assert!((journal[offset] ^ 1).is_ascii_digit());
+    }
+
+    #[test]
+    fn without_a_sealed_plan_there_is_no_place() {
+        assert_eq!(place(b""), None);
+        assert_eq!(place(br#"{"at":17,"event":{"kind":"looked"}}"#), None);
+        assert_eq!(place(br#"{"kind":"plan-sealed"}"#), None);
+    }
+
+    #[test]
+    fn an_entry_is_named_by_its_number() {
+        assert!(names_an_entry("error: entry 17 does not match"));
+        assert!(names_an_entry("Entry #0: forged"));
+        assert!(!names_an_entry("some entry is bad"));
+    }
+}
