@@ -2,10 +2,11 @@
 //! the exit code must be one that was expected.
 
 use crate::error::{Error, Result};
+use crate::figures::grouped;
 use crate::step::{capture, command, expect_success, typed};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 /// Exit codes of the command line, as DESIGN section 5 lists them.
 pub(crate) const DONE: i32 = 0;
@@ -50,6 +51,31 @@ impl Stage {
             source,
         })?;
         check_code(&typed(&it), status.code(), expected)
+    }
+
+    /// Shows the command, its talk, and the first lines of the many on its stdout.
+    pub(crate) fn show_start(&self, words: &[&str], expected: &[i32], most: usize) -> Result<()> {
+        let mut it = self.command(words);
+        println!("\n$ {}", typed(&it));
+        it.stderr(Stdio::inherit()).stdout(Stdio::piped());
+        let start = |source| Error::Start {
+            program: self.keepwell.display().to_string(),
+            source,
+        };
+        let output = it
+            .spawn()
+            .and_then(Child::wait_with_output)
+            .map_err(start)?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        for line in said.lines().take(most) {
+            println!("{line}");
+        }
+        let more = said.lines().count().saturating_sub(most);
+        if more > 0 {
+            println!("   ... and {} more lines", grouped(more as u64));
+        }
+        check_code(&typed(&it), output.status.code(), expected)?;
+        Ok(())
     }
 
     /// Shows the command, and what it says on both streams, which the caller gets to judge.

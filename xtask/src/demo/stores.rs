@@ -19,31 +19,53 @@ pub(crate) struct Damaged {
     pub(crate) damaged: Vec<(&'static str, String)>,
 }
 
-/// Makes all that can be made here, one line for each.
+/// A store and the line that describes it.
+type Made = Result<(Damaged, String)>;
+/// Makes a store below the demo's folder.
+type Maker = fn(&Path) -> Made;
+
+/// Makes all that can be made here, one line for each. restic stretches its password for seconds,
+/// so the stores are made side by side.
 pub(crate) fn make_all(demo: &Path) -> Result<Vec<Damaged>> {
-    let mut stores = vec![oci(demo)?];
-    if tool_is_there("restic") {
-        stores.push(restic(demo)?);
-    } else {
-        println!("  restic  skipped: restic is not installed");
-    }
-    if tool_is_there("git") {
-        stores.push(git(demo)?);
-    } else {
-        println!("  git     skipped: git is not installed");
+    let optional: [(&str, Maker); 2] = [("restic", restic), ("git", git)];
+    let made: Vec<Option<Made>> = std::thread::scope(|scope| {
+        let threads = optional
+            .map(|(tool, make)| tool_is_there(tool).then(|| scope.spawn(move || make(demo))));
+        let mut made = vec![Some(oci(demo))];
+        made.extend(threads.map(|thread| {
+            let thread = thread?;
+            Some(thread.join().unwrap_or_else(|_| {
+                Err(Error::Unexpected(
+                    "making a store for the demo panicked".into(),
+                ))
+            }))
+        }));
+        made
+    });
+    let names = ["blobs", "restic", "git"];
+    let mut stores = Vec::new();
+    for (name, made) in names.into_iter().zip(made) {
+        match made {
+            Some(made) => {
+                let (store, line) = made?;
+                println!("  {name:<7} {line}");
+                stores.push(store);
+            }
+            None => println!("  {name:<7} skipped: {name} is not installed"),
+        }
     }
     Ok(stores)
 }
 
-fn oci(demo: &Path) -> Result<Damaged> {
+fn oci(demo: &Path) -> Made {
     let path = demo.join("blobs");
     let made = blobs::make(&path)?;
-    println!(
-        "  blobs   {} blobs, {}, as an OCI layout: one bit flipped, one truncated, one missing",
+    let line = format!(
+        "{} blobs, {}, as an OCI layout: one bit flipped, one truncated, one missing",
         grouped(made.blobs),
         bytes(made.bytes)
     );
-    Ok(Damaged {
+    let store = Damaged {
         name: "blobs",
         kind: "oci",
         path,
@@ -52,7 +74,8 @@ fn oci(demo: &Path) -> Result<Damaged> {
             ("truncated", made.cut),
             ("missing", made.missing),
         ],
-    })
+    };
+    Ok((store, line))
 }
 
 /// Folders and files with content for a backup; the seed keeps two of them apart.
@@ -66,7 +89,7 @@ fn content(dir: &Path, seed: u64, files: u64, max_bytes: u64) -> Result<()> {
     Ok(())
 }
 
-fn restic(demo: &Path) -> Result<Damaged> {
+fn restic(demo: &Path) -> Made {
     let source = demo.join("restic-source");
     content(&source, 3, 60, 400 << 10)?;
     let path = demo.join("restic");
@@ -85,19 +108,20 @@ fn restic(demo: &Path) -> Result<Damaged> {
         .first()
         .ok_or_else(|| Error::Unexpected("restic made no packs".into()))?;
     damage::flip_file(pack)?;
-    println!(
-        "  restic  {} packs by the real restic: one bit flipped; the node holds no password",
+    let line = format!(
+        "{} packs by the real restic: one bit flipped; the node holds no password",
         packs.len()
     );
-    Ok(Damaged {
+    let store = Damaged {
         name: "restic",
         kind: "restic",
         damaged: vec![("corrupt", file_name(pack))],
         path,
-    })
+    };
+    Ok((store, line))
 }
 
-fn git(demo: &Path) -> Result<Damaged> {
+fn git(demo: &Path) -> Made {
     let work = demo.join("git");
     content(&work, 4, 60, 20 << 10)?;
     for words in [
@@ -130,16 +154,17 @@ fn git(demo: &Path) -> Result<Damaged> {
         .first()
         .ok_or_else(|| Error::Unexpected("git made no objects".into()))?;
     damage::flip_file(object)?;
-    println!(
-        "  git     {} loose objects by the real git: one bit flipped",
+    let line = format!(
+        "{} loose objects by the real git: one bit flipped",
         objects.len()
     );
-    Ok(Damaged {
+    let store = Damaged {
         name: "git",
         kind: "git-loose",
         damaged: vec![("corrupt", file_name(object))],
         path,
-    })
+    };
+    Ok((store, line))
 }
 
 fn file_name(path: &Path) -> String {
@@ -169,6 +194,7 @@ fn files_below(dir: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sha2::{Digest as _, Sha256};
 
     #[test]
     fn files_come_longest_first() {
@@ -178,5 +204,54 @@ mod tests {
         let found = files_below(dir.path()).unwrap();
         assert_eq!(found.len(), 6);
         assert_eq!(file_name(&found[0]), "long");
+    }
+
+    /// Visibly skipped on a person's machine, failed where `CI=true`.
+    fn has(tool: &str) -> bool {
+        let there = tool_is_there(tool);
+        if !there {
+            assert!(
+                std::env::var_os("CI").is_none_or(|v| v != "true"),
+                "{tool} is not installed"
+            );
+            eprintln!("skipped: {tool} is not installed");
+        }
+        there
+    }
+
+    #[test]
+    fn exactly_one_pack_of_the_real_restic_is_damaged() {
+        if !has("restic") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (made, _) = restic(dir.path()).unwrap();
+        let wrong: Vec<String> = files_below(&made.path.join("data"))
+            .unwrap()
+            .iter()
+            .filter(|path| {
+                let digest = Sha256::digest(std::fs::read(path).unwrap());
+                data_encoding::HEXLOWER.encode(&digest) != file_name(path)
+            })
+            .map(|path| file_name(path))
+            .collect();
+        assert_eq!(wrong, [made.damaged[0].1.clone()]);
+    }
+
+    #[test]
+    fn the_real_git_finds_the_damaged_object_too() {
+        if !has("git") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (made, _) = git(dir.path()).unwrap();
+        let mut fsck = command("git");
+        fsck.current_dir(dir.path().join("git"))
+            .args(["fsck", "--full"])
+            .env("GIT_CONFIG_GLOBAL", "/dev/null");
+        let output = crate::step::capture(&mut fsck).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(said.contains(&made.damaged[0].1), "{said}");
     }
 }

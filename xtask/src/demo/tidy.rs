@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 /// Differences shown when there are any.
 const DIFFERENCES_SHOWN: usize = 5;
 
+/// Of a plan with some thousand actions.
+const PLAN_LINES_SHOWN: usize = 6;
+
 pub(crate) fn show(stage: &Stage, dir: &Path, tree: &Tree) -> Result<()> {
     println!("\nCleaning: look and propose, nothing is applied");
     let before = listing::list(dir)?;
-    stage.show(&["plan", "temp-clean"], &[DONE, WARNED])?;
+    stage.show_start(&["plan", "temp-clean"], &[DONE, WARNED], PLAN_LINES_SHOWN)?;
     unchanged("planning", &before, &listing::list(dir)?)?;
 
     println!("\nThe same again, now applied");
