@@ -1,1 +1,33 @@
+//! Keepwell's durable state: the Merkle journal, and the tables made from it.
+//!
+//! SQLite holds everything in one file: each record is a leaf of an RFC 6962 tree, each batch of
+//! records is one transaction with a newly signed head, and the table of runs is folded from the
+//! records in the same transaction. [`Journal`] is the one writer, [`Reader`] reads beside it,
+//! [`verify`] trusts neither.
 
+mod entry;
+mod error;
+mod files;
+mod journal;
+mod key;
+pub mod merkle;
+mod note;
+mod projection;
+mod proof;
+mod query;
+mod queue;
+mod reader;
+mod schema;
+mod tree;
+mod verify;
+mod writer;
+
+pub use error::{ErrorKind, JournalError, Result};
+pub use journal::Journal;
+pub use key::{BadVerifierKey, NodeKey, VerifierKey};
+pub use note::{BadNote, Checkpoint};
+pub use proof::{BadProof, Proof, verify_proof};
+pub use query::{Filter, RunQuery, RunRow};
+pub use reader::Reader;
+pub use schema::RECORD_MAX_BYTES;
+pub use verify::{Verified, VerifyError, verify};

@@ -1,0 +1,78 @@
+//! The files beside the database: the writer's lock, and the last checkpoint as text.
+
+use crate::error::{JournalError, Result};
+use crate::note::NOTE_MAX_BYTES;
+use crate::schema::{CHECKPOINT, LOCK};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// Only the host's own user reads the journal: subjects of calls are paths of the node.
+const FILE_MODE: u32 = 0o600;
+
+/// Held by the one writer; the kernel lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    pub(crate) fn take(dir: &Path) -> Result<Self> {
+        let path = dir.join(LOCK);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(|e| JournalError::io("open", &path, e))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Busy {
+                dir: dir.to_owned(),
+            }),
+            Err(e) => Err(JournalError::io("lock", &path, e.into())),
+        }
+    }
+}
+
+/// Makes `path` as an empty file of our own; an existing one is an error.
+pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create_new(true).write(true).mode(FILE_MODE);
+    options.open(path).map(drop)
+}
+
+/// Replaces `dir/checkpoint`: whoever reads it sees the old note or the new one, whole.
+pub(crate) fn write_checkpoint(dir: &Path, note: &str) -> Result<()> {
+    let fresh = dir.join(format!("{CHECKPOINT}.new"));
+    let write = || {
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true);
+        let mut file = options.mode(FILE_MODE).open(&fresh)?;
+        file.write_all(note.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, dir.join(CHECKPOINT))
+    };
+    write().map_err(|e| JournalError::io("write", &fresh, e))
+}
+
+/// The note in `dir/checkpoint`, if there is such a file.
+pub(crate) fn read_checkpoint(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join(CHECKPOINT);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(JournalError::io("open", &path, e)),
+    };
+    let mut bytes = vec![];
+    let most = NOTE_MAX_BYTES as u64 + 1;
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|e| JournalError::io("read", &path, e))?;
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| JournalError::broken(dir, "its file `checkpoint` is not text"))
+}

@@ -1,0 +1,140 @@
+//! The table of runs: what lists show of each, folded from its records in the same transaction
+//! that journals them.
+
+use crate::entry::{RunKey, read, run_key};
+use crate::error::{JournalError, Result};
+use crate::schema::column;
+use keepwell_model::event::{Event, Record};
+use keepwell_model::id::RunId;
+use keepwell_model::report::Report;
+use keepwell_model::state::RunState;
+use rusqlite::{Connection, OptionalExtension as _, params};
+use std::collections::{HashMap, HashSet};
+
+/// Reports kept in memory while their runs go on. Far more than run at a time; beyond it they are
+/// folded again from the journal when needed.
+const LIVE_MAX: usize = 256;
+
+/// The folds of the runs that go on, and which of them the current batch touched.
+#[derive(Debug, Default)]
+pub(crate) struct Projection {
+    live: HashMap<RunKey, Report>,
+    touched: HashSet<RunKey>,
+}
+
+impl Projection {
+    /// Takes in a record that is about to be inserted (and is not yet, so that folding a run
+    /// again from the journal does not count it twice).
+    pub(crate) fn add(&mut self, db: &Connection, record: &Record) -> Result<()> {
+        let Some(run) = record.run else {
+            return Ok(());
+        };
+        let key = run_key(run);
+        if let Some(report) = self.live.get_mut(&key) {
+            report.add(record);
+        } else if let Some(mut report) = fold(db, run)? {
+            report.add(record);
+            self.live.insert(key, report);
+        } else if let Some(report) = Report::begin(record) {
+            self.live.insert(key, report);
+        } else {
+            return Ok(());
+        }
+        if shown(&record.event) {
+            self.touched.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of the runs that were touched.
+    pub(crate) fn store(&mut self, db: &Connection) -> rusqlite::Result<()> {
+        if self.touched.is_empty() {
+            return Ok(());
+        }
+        let mut put = db.prepare(
+            "INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        )?;
+        for key in self.touched.drain() {
+            let Some(report) = self.live.get(&key) else {
+                continue;
+            };
+            put.execute(params![
+                key,
+                report.task,
+                report.state.as_str(),
+                report.trigger,
+                mode_name(report),
+                column(report.started),
+                report.ended.map(column),
+                report.summary.as_ref().map(|s| s.line.as_str()),
+                report.reason,
+                column(report.applied.done),
+                column(report.applied.bytes),
+                report.checkpoint,
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// After a batch is durable: lets go of the runs that ended.
+    pub(crate) fn settle(&mut self) {
+        self.live
+            .retain(|_, report| report.state == RunState::Running);
+        if self.live.len() > LIVE_MAX {
+            self.live.clear();
+        }
+    }
+
+    /// After a batch failed: what is in memory is ahead of the journal.
+    pub(crate) fn forget(&mut self) {
+        self.live.clear();
+        self.touched.clear();
+    }
+}
+
+fn mode_name(report: &Report) -> &'static str {
+    match report.mode {
+        keepwell_model::event::Mode::Plan => "plan",
+        keepwell_model::event::Mode::Apply => "apply",
+    }
+}
+
+/// Whether an event may change what the table shows of a run. Calls and log lines, the most
+/// frequent, do not.
+fn shown(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::Called { .. }
+            | Event::Refused { .. }
+            | Event::Logged { .. }
+            | Event::Found { .. }
+            | Event::Measured { .. }
+            | Event::Intended { .. }
+    )
+}
+
+/// The report of a run from its records; `None` when none of them begins it.
+pub(crate) fn fold(db: &Connection, run: RunId) -> Result<Option<Report>> {
+    let key = run_key(run);
+    let wrap = || JournalError::sqlite("read the records of a run");
+    let known = db
+        .query_row("SELECT 1 FROM runs WHERE run = ?1", [key], |_| Ok(()))
+        .optional()
+        .map_err(wrap())?;
+    if known.is_none() {
+        return Ok(None);
+    }
+    let mut rows = db
+        .prepare("SELECT idx, bytes FROM entries WHERE run = ?1 ORDER BY idx")
+        .map_err(wrap())?;
+    let mut rows = rows.query([key]).map_err(wrap())?;
+    let mut report: Option<Report> = None;
+    while let Some(row) = rows.next().map_err(wrap())? {
+        let (_, record) = read(row)?;
+        match &mut report {
+            Some(report) => report.add(&record),
+            None => report = Report::begin(&record),
+        }
+    }
+    Ok(report)
+}

@@ -1,0 +1,210 @@
+//! Questions to the journal: which records, which runs.
+
+use crate::entry::run_key;
+use crate::schema::column;
+use keepwell_model::capability::{Capability, Class};
+use keepwell_model::event::{Event, Mode};
+use keepwell_model::grant::Grant;
+use keepwell_model::id::RunId;
+use keepwell_model::state::RunState;
+use rusqlite::types::Value;
+use serde::Serialize;
+
+/// Which records. What is absent (or empty) does not restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub run: Option<RunId>,
+    pub task: Option<String>,
+    /// As [`Event::kind`] spells them; any of these.
+    pub kinds: Vec<String>,
+    /// Only what a capability was asked, refused, granted, or did, by its name.
+    pub capability: Option<String>,
+    /// At or after, in milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
+    /// Before, in milliseconds since the Unix epoch.
+    pub until_ms: Option<u64>,
+    /// Only records after this one: how a list is continued.
+    pub after_index: Option<u64>,
+    pub limit: Option<u64>,
+}
+
+/// Which runs, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunQuery {
+    pub task: Option<String>,
+    pub state: Option<RunState>,
+    /// Only runs older than this one: how a list is continued.
+    pub before: Option<RunId>,
+    pub limit: Option<u64>,
+}
+
+/// A run as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunRow {
+    pub run: RunId,
+    pub task: String,
+    pub state: RunState,
+    pub trigger: String,
+    pub mode: Mode,
+    /// Milliseconds since the Unix epoch.
+    pub started: u64,
+    pub ended: Option<u64>,
+    /// The summary's line.
+    pub line: Option<String>,
+    pub reason: Option<String>,
+    pub actions_done: u64,
+    pub bytes: u64,
+}
+
+/// Conditions of a statement and the values they are about.
+#[derive(Debug, Default)]
+pub(crate) struct Where {
+    text: String,
+    pub(crate) values: Vec<Value>,
+}
+
+impl Where {
+    fn and(&mut self, condition: &str, value: impl Into<Value>) {
+        self.text.push_str(self.glue());
+        self.text.push_str(condition);
+        self.values.push(value.into());
+    }
+
+    fn and_any(&mut self, column: &str, values: &[impl AsRef<str>]) {
+        self.text.push_str(self.glue());
+        let marks = vec!["?"; values.len()].join(", ");
+        self.text.push_str(&format!("{column} IN ({marks})"));
+        let values = values.iter().map(|v| Value::from(v.as_ref().to_owned()));
+        self.values.extend(values);
+    }
+
+    fn glue(&self) -> &'static str {
+        if self.text.is_empty() {
+            " WHERE "
+        } else {
+            " AND "
+        }
+    }
+
+    pub(crate) fn sql(&self, select: &str, order: &str) -> String {
+        format!("{select}{}{order}", self.text)
+    }
+}
+
+/// Kinds of events that can be about a capability.
+const ABOUT: [&str; 10] = [
+    "plugin-installed",
+    "run-granted",
+    "called",
+    "refused",
+    "plan-sealed",
+    "intended",
+    "outcome",
+    "stopped",
+    "undo-intended",
+    "undo-outcome",
+];
+
+impl Filter {
+    pub(crate) fn conditions(&self) -> Where {
+        let mut all = Where::default();
+        if let Some(run) = self.run {
+            all.and("run = ?", run_key(run).to_vec());
+        }
+        if let Some(task) = &self.task {
+            all.and("task = ?", task.clone());
+        }
+        if !self.kinds.is_empty() {
+            all.and_any("kind", &self.kinds);
+        }
+        if self.capability.is_some() {
+            all.and_any("kind", &ABOUT);
+        }
+        if let Some(since) = self.since_ms {
+            all.and("at >= ?", column(since));
+        }
+        if let Some(until) = self.until_ms {
+            all.and("at < ?", column(until));
+        }
+        if let Some(index) = self.after_index {
+            all.and("idx > ?", column(index));
+        }
+        all
+    }
+
+    /// What the columns cannot tell.
+    pub(crate) fn fits(&self, event: &Event) -> bool {
+        self.capability.as_ref().is_none_or(|c| about(event, c))
+    }
+}
+
+impl RunQuery {
+    pub(crate) fn conditions(&self) -> Where {
+        let mut all = Where::default();
+        if let Some(task) = &self.task {
+            all.and("task = ?", task.clone());
+        }
+        if let Some(state) = self.state {
+            all.and("state = ?", state.as_str().to_owned());
+        }
+        if let Some(run) = self.before {
+            all.and("run < ?", run_key(run).to_vec());
+        }
+        all
+    }
+}
+
+/// Whether an event is about a capability: its calls and refusals, that it was requested or
+/// granted, and, for one that changes something, the actions it led to.
+fn about(event: &Event, name: &str) -> bool {
+    let of = |function: &str| {
+        let rest = function.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    let capability = Capability::from_name(name);
+    match event {
+        Event::Called { calls, .. } => calls.iter().any(|call| of(&call.function)),
+        Event::Refused { function, .. } => of(function),
+        Event::RunGranted { grant, .. } => capability.is_some_and(|c| granted(grant, c)),
+        Event::PluginInstalled { imports, .. } => imports.iter().any(|import| {
+            let interface = import.rsplit('/').next().unwrap_or(import);
+            interface.split('@').next() == Some(name)
+        }),
+        Event::PlanSealed { .. }
+        | Event::Intended { .. }
+        | Event::Outcome { .. }
+        | Event::Stopped { .. }
+        | Event::UndoIntended { .. }
+        | Event::UndoOutcome { .. } => capability.is_some_and(|c| c.class() > Class::Read),
+        Event::NodeCreated { .. }
+        | Event::PluginRemoved { .. }
+        | Event::PluginRefused { .. }
+        | Event::TrustChanged { .. }
+        | Event::TaskPaused { .. }
+        | Event::TaskResumed { .. }
+        | Event::TaskSkip { .. }
+        | Event::RunDue { .. }
+        | Event::WorkerStarted { .. }
+        | Event::Logged { .. }
+        | Event::Found { .. }
+        | Event::Measured { .. }
+        | Event::Checkpointed { .. }
+        | Event::Looked { .. }
+        | Event::Approved { .. }
+        | Event::Reviewed { .. }
+        | Event::Interrupted { .. }
+        | Event::RunResumed { .. }
+        | Event::RunEnded { .. }
+        | Event::ExpiryIntended { .. }
+        | Event::Expired { .. } => false,
+    }
+}
+
+fn granted(grant: &Grant, capability: Capability) -> bool {
+    match capability {
+        Capability::Metrics => grant.metrics,
+        Capability::Storage => grant.storage.is_some(),
+        Capability::StorageClean => grant.clean.is_some(),
+        Capability::Shards => grant.shards.is_some(),
+    }
+}
