@@ -1,0 +1,95 @@
+//! What a run proposed and what it left, and proposing in batches until a limit says stop.
+
+use keepwell_sdk::clean::{self, BATCH, Proposal};
+use keepwell_sdk::prelude::*;
+use keepwell_sdk::storage::{Entry, Kind};
+use std::collections::BTreeMap;
+
+/// The sums of a root, or of all.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// What was left, by reason.
+    pub(crate) skipped: BTreeMap<String, u64>,
+    /// Why the run stopped early.
+    pub(crate) limit: Option<String>,
+    /// Some root could not be looked at.
+    pub(crate) incomplete: bool,
+}
+
+impl Tally {
+    pub(crate) fn skip(&mut self, reason: &str, count: u64) {
+        if count > 0 {
+            *self.skipped.entry(reason.to_owned()).or_insert(0) += count;
+        }
+    }
+
+    pub(crate) fn took(&mut self, files: u64, bytes: u64) {
+        self.files += files;
+        self.bytes += bytes;
+        progress(self.files, 0, "files", "proposed");
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.incomplete |= other.incomplete;
+        for (reason, count) in &other.skipped {
+            self.skip(reason, *count);
+        }
+        if self.limit.is_none() {
+            self.limit.clone_from(&other.limit);
+        }
+    }
+
+    /// A refusal of one proposal: a limit ends the run, anything else leaves this entry.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        if refusal.is("limit") {
+            self.limit = Some(refusal.message.clone());
+        } else {
+            self.skip(&refusal.code, 1);
+        }
+    }
+}
+
+/// Proposals of one root that have not been made yet.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    root: &'a str,
+    now: u64,
+    waiting: Vec<Proposal>,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(root: &'a str) -> Self {
+        Self { root, now: clock::now(), waiting: Vec::new() }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        entry: Entry,
+        time: u64,
+        tally: &mut Tally,
+    ) -> Result<(), Refusal> {
+        let age = Span(self.now.saturating_sub(time));
+        let what = if entry.kind == Kind::Directory { "empty, untouched" } else { "untouched" };
+        self.waiting.push(Proposal::new(entry, format!("{what} for {age}")));
+        if self.waiting.len() == BATCH { self.flush(tally) } else { Ok(()) }
+    }
+
+    pub(crate) fn flush(&mut self, tally: &mut Tally) -> Result<(), Refusal> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() || tally.limit.is_some() {
+            return Ok(());
+        }
+        for (proposal, answer) in waiting.iter().zip(clean::quarantine(self.root, &waiting)?) {
+            match answer {
+                Ok(_) if proposal.entry.kind == Kind::File => tally.took(1, proposal.entry.size),
+                Ok(_) => tally.took(1, 0),
+                Err(refusal) => tally.refused(&refusal),
+            }
+        }
+        Ok(())
+    }
+}

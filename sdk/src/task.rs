@@ -1,0 +1,118 @@
+//! What an author writes: a type whose fields are the settings, and what `run` makes of them.
+
+use crate::manifest::{Need, SettingHelp};
+use crate::settings;
+use crate::wit::exports::keepwell::task::task as exported;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use crate::wit::keepwell::task::types::{ActionId, Refusal};
+pub use exported::{Applied, Failure, Request, Status, Summary};
+
+/// One task of a plugin. Its fields are its settings, read by serde.
+pub trait Task: DeserializeOwned {
+    /// As operators write it: `temp-clean`.
+    const NAME: &str;
+    /// One line.
+    const ABOUT: &str;
+    /// What it asks for. `core` need not be asked for.
+    const NEEDS: &[Need] = &[];
+    /// Every setting it understands; any other key fails the run by name.
+    const SETTINGS: &[SettingHelp] = &[];
+
+    /// Looks and proposes.
+    fn run(self, request: &Request) -> Result<Summary, Failure>;
+
+    /// Sees what became of the proposals. Without one of its own a task gives its summary again,
+    /// with the numbers, and warned when some were not done.
+    fn review(
+        self,
+        _request: &Request,
+        before: Summary,
+        applied: &Reviewed,
+    ) -> Result<Summary, Failure> {
+        Ok(applied.told(before))
+    }
+}
+
+/// What was applied of a run's plan.
+#[derive(Debug, Clone)]
+pub struct Reviewed {
+    /// Actions done, all of them.
+    pub done: u64,
+    /// Actions not done, all of them.
+    pub not_done: u64,
+    /// One by one, at most 4,096 of each kind.
+    pub actions: Vec<Applied>,
+}
+
+impl Reviewed {
+    /// The summary with the numbers added to its line and its data.
+    pub fn told(&self, mut before: Summary) -> Summary {
+        before.line = format!("{}; {} applied", before.line, self.done);
+        if self.not_done > 0 {
+            before.line = format!("{}, {} not", before.line, self.not_done);
+            before.status = Status::Warned;
+        }
+        let data = serde_json::from_str(&before.data);
+        if let Ok(serde_json::Value::Object(mut data)) = data {
+            data.insert("applied".into(), self.done.into());
+            data.insert("not-applied".into(), self.not_done.into());
+            before.data = serde_json::Value::Object(data).to_string();
+        }
+        before
+    }
+}
+
+impl Summary {
+    /// All is well: one line for people.
+    pub fn done(line: impl Into<String>) -> Self {
+        Self {
+            status: Status::Done,
+            line: line.into(),
+            data: "{}".into(),
+        }
+    }
+
+    /// It ran, and somebody should look.
+    pub fn warned(line: impl Into<String>) -> Self {
+        Self {
+            status: Status::Warned,
+            ..Self::done(line)
+        }
+    }
+
+    /// With facts for programs: something that serde writes as a JSON object.
+    pub fn with(mut self, data: &impl Serialize) -> Self {
+        match serde_json::to_string(data) {
+            Ok(text) => self.data = text,
+            Err(error) => crate::log::warn!("the summary's data cannot be written: {error}"),
+        }
+        self
+    }
+}
+
+impl Refusal {
+    /// Whether the code is this one: `denied`, `limit`, `gone`, `busy`, `io` or `invalid`.
+    pub fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+pub(crate) fn run<T: Task>(request: &Request) -> Result<Summary, Failure> {
+    settings::read::<T>()?.run(request)
+}
+
+pub(crate) fn review<T: Task>(
+    request: &Request,
+    before: Summary,
+    applied: &Reviewed,
+) -> Result<Summary, Failure> {
+    settings::read::<T>()?.review(request, before, applied)
+}

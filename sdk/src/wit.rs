@@ -1,0 +1,42 @@
+//! The bindings, made from `wit/` and named nowhere else. On a machine that is not Wasm the same
+//! types serve, and `testing` answers in place of the host.
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "plugin",
+    pub_export_macro: false,
+});
+
+/// Where the calls go.
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod sys {
+    pub(crate) use super::keepwell::task::{core, metrics, shards, storage, storage_clean};
+}
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod sys {
+    pub(crate) use crate::testing::sys::{core, metrics, shards, storage, storage_clean};
+}
+
+#[cfg(target_arch = "wasm32")]
+mod exported {
+    use super::exports::keepwell::task::task::{Applied, Failure, Guest, Request, Summary};
+
+    struct Component;
+    impl Guest for Component {
+        fn run(request: Request) -> Result<Summary, Failure> {
+            crate::guest::run(&request)
+        }
+        fn review(
+            request: Request,
+            before: Summary,
+            done: u64,
+            not_done: u64,
+            applied: Vec<Applied>,
+        ) -> Result<Summary, Failure> {
+            crate::guest::review(&request, before, done, not_done, applied)
+        }
+        fn describe() -> String {
+            crate::guest::describe()
+        }
+    }
+    super::export!(Component with_types_in super);
+}

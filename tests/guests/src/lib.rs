@@ -1,0 +1,99 @@
+//! A plugin whose every task misbehaves in one way. One file per behaviour; a test in `tests/`
+//! asserts for each what became of the run, of the host, and of the run after it.
+
+/// A task without settings: its name, what it needs, and the one thing it does.
+macro_rules! behaviour {
+    ($type:ident, $name:literal, $about:literal, [$($need:ident),*], $run:expr) => {
+        #[derive(Debug, serde::Deserialize)]
+        pub(crate) struct $type {}
+        impl keepwell_sdk::Task for $type {
+            const NAME: &str = $name;
+            const ABOUT: &str = $about;
+            const NEEDS: &[keepwell_sdk::Need] =
+                &[$(keepwell_sdk::need(keepwell_sdk::$need, "to misuse it")),*];
+            fn run(
+                self,
+                _: &keepwell_sdk::Request,
+            ) -> Result<keepwell_sdk::Summary, keepwell_sdk::Failure> {
+                let act: fn() -> Result<keepwell_sdk::Summary, keepwell_sdk::Failure> = $run;
+                act()
+            }
+        }
+    };
+}
+
+mod absurd_lengths;
+mod bad_json;
+mod checkpoint_flood;
+mod findings_flood;
+mod handle_leak;
+mod hoard;
+mod hoard_table;
+mod honest;
+mod log_escapes;
+mod log_flood;
+mod metrics_flood;
+mod other_root;
+mod output_flood;
+mod panic;
+mod paths;
+mod propose_flood;
+mod propose_outside;
+mod recurse;
+mod slow;
+mod spin;
+mod spin_in_host_calls;
+mod trap;
+
+use absurd_lengths::AbsurdLengths;
+use bad_json::BadJson;
+use checkpoint_flood::CheckpointFlood;
+use findings_flood::FindingsFlood;
+use handle_leak::HandleLeak;
+use hoard::Hoard;
+use hoard_table::HoardTable;
+use honest::Honest;
+use log_escapes::LogEscapes;
+use log_flood::LogFlood;
+use metrics_flood::MetricsFlood;
+use other_root::OtherRoot;
+use output_flood::OutputFlood;
+use panic::Panic;
+use paths::Paths;
+use propose_flood::ProposeFlood;
+use propose_outside::ProposeOutside;
+use recurse::Recurse;
+use slow::Slow;
+use spin::Spin;
+use spin_in_host_calls::SpinInHostCalls;
+use trap::Trap;
+
+
+keepwell_sdk::plugin!(
+    "hostile",
+    "Tasks that misbehave, one way each",
+    [
+        AbsurdLengths,
+        BadJson,
+        CheckpointFlood,
+        FindingsFlood,
+        HandleLeak,
+        Hoard,
+        HoardTable,
+        Honest,
+        LogEscapes,
+        LogFlood,
+        MetricsFlood,
+        OtherRoot,
+        OutputFlood,
+        Panic,
+        Paths,
+        ProposeFlood,
+        ProposeOutside,
+        Recurse,
+        Slow,
+        Spin,
+        SpinInHostCalls,
+        Trap,
+    ]
+);
