@@ -10,9 +10,9 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
-/// Bytes read at a time. Hashed while they are still in the core's cache, which larger buffers
-/// leave; smaller ones cost system calls.
-pub(super) const READ_BYTES: usize = 256 << 10;
+/// Bytes read at a time. They are hashed while still in the core's own cache: measured on 4 MiB
+/// files in the page cache, 32 to 64 KiB cost a quarter of the system time of 256 KiB.
+pub(super) const READ_BYTES: usize = 64 << 10;
 /// Bytes expanded at a time.
 const EXPAND_BYTES: usize = 128 << 10;
 /// zstd frames may ask the reader for this much memory, as RFC 8878 advises: 8 MiB.

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Eight files in flight keep an SSD busy; a thread costs a buffer of 256 KiB.
+/// Eight files in flight keep an SSD busy; a thread costs a buffer of 64 KiB.
 const THREADS_MAX: usize = 8;
 /// A zstd window is up to 8 MiB for each thread.
 const ZSTD_THREADS_MAX: usize = 4;

@@ -68,7 +68,7 @@ fn restic() -> Option<(Scratch, PathBuf)> {
             &home,
             "restic",
             &[&["-r", "store", "--no-cache"], args].concat(),
-        )
+        );
     };
     restic(&["init"]);
     restic(&["backup", "files"]);
