@@ -25,8 +25,7 @@ pub(crate) fn run() -> Result<()> {
 
     let checkout = &places.checkout;
     let plugins = checkout.join("plugins");
-    let hostile = checkout.join("tests").join("guests");
-    for (name, dir, words) in chores(checkout, &plugins, &hostile) {
+    for (name, dir, words) in chores(checkout, &plugins) {
         let mut it = cargo();
         it.current_dir(dir).args(words);
         with_paths(&mut it, &keepwell, &places.bundles(), &guests);
@@ -44,8 +43,8 @@ pub(crate) fn run() -> Result<()> {
 
 type Chore<'a> = (&'static str, &'a Path, &'static [&'static str]);
 
-/// Tests first, then the form; the workspace of the host, of the plugins, of the hostile guests.
-fn chores<'a>(host: &'a Path, plugins: &'a Path, guests: &'a Path) -> Vec<Chore<'a>> {
+/// Tests first, then the form. The hostile guests are members of the plugins' workspace.
+fn chores<'a>(host: &'a Path, plugins: &'a Path) -> Vec<Chore<'a>> {
     const TEST: &[&str] = &["test", "--locked", "--workspace"];
     const FMT: &[&str] = &["fmt", "--all", "--check"];
     const CLIPPY: &[&str] = &[
@@ -69,14 +68,12 @@ fn chores<'a>(host: &'a Path, plugins: &'a Path, guests: &'a Path) -> Vec<Chore<
     ];
     vec![
         ("test the host", host, TEST),
-        ("test the plugins", plugins, TEST),
+        ("test the plugins and guests", plugins, TEST),
         ("fmt of the host", host, FMT),
         ("fmt of the plugins", plugins, FMT),
-        ("fmt of the guests", guests, FMT),
         ("clippy of the host", host, CLIPPY),
         ("clippy of the plugins", plugins, CLIPPY),
         ("clippy of the plugins for Wasm", plugins, CLIPPY_WASM),
-        ("clippy of the guests for Wasm", guests, CLIPPY_WASM),
     ]
 }
 
