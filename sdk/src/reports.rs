@@ -1,6 +1,7 @@
 //! What a task says besides its log: findings, metrics, progress, checkpoints; and what time
 //! its run has.
 
+use crate::wit::keepwell::task::core::Progress;
 use crate::wit::sys::core;
 
 pub use crate::wit::keepwell::task::core::Finding;
@@ -16,7 +17,7 @@ pub mod clock {
 
 /// How far the task is, in `unit`; `total` 0 when unknown.
 pub fn progress(done: u64, total: u64, unit: &str, note: &str) {
-    core::report_progress(&crate::wit::keepwell::task::core::Progress {
+    core::report_progress(&Progress {
         done,
         total,
         unit: unit.into(),

@@ -1,5 +1,13 @@
 //! The bindings, made from `wit/` and named nowhere else. On a machine that is not Wasm the same
 //! types serve, and `testing` answers in place of the host.
+#![cfg_attr(
+    target_arch = "wasm32",
+    expect(
+        unsafe_code,
+        reason = "exports of the canonical ABI are raw; wit-bindgen writes them"
+    )
+)]
+
 wit_bindgen::generate!({
     path: "../wit",
     world: "plugin",

@@ -63,7 +63,11 @@ pub(crate) struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(root: &'a str) -> Self {
-        Self { root, now: clock::now(), waiting: Vec::new() }
+        Self {
+            root,
+            now: clock::now(),
+            waiting: Vec::new(),
+        }
     }
 
     pub(crate) fn push(
@@ -73,9 +77,18 @@ impl<'a> Batch<'a> {
         tally: &mut Tally,
     ) -> Result<(), Refusal> {
         let age = Span(self.now.saturating_sub(time));
-        let what = if entry.kind == Kind::Directory { "empty, untouched" } else { "untouched" };
-        self.waiting.push(Proposal::new(entry, format!("{what} for {age}")));
-        if self.waiting.len() == BATCH { self.flush(tally) } else { Ok(()) }
+        let what = if entry.kind == Kind::Directory {
+            "empty, untouched"
+        } else {
+            "untouched"
+        };
+        self.waiting
+            .push(Proposal::new(entry, format!("{what} for {age}")));
+        if self.waiting.len() == BATCH {
+            self.flush(tally)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn flush(&mut self, tally: &mut Tally) -> Result<(), Refusal> {

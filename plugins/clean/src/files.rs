@@ -33,7 +33,14 @@ impl Clean {
         // The walk gives only what is aged; what else is there is known by counting.
         let usage = storage::usage(root, b"")?;
         let left = (usage.files + usage.others).saturating_sub(seen);
-        tally.skip(if self.takes_all() { "young" } else { "young-or-not-matched" }, left);
+        tally.skip(
+            if self.takes_all() {
+                "young"
+            } else {
+                "young-or-not-matched"
+            },
+            left,
+        );
         Ok(())
     }
 }
@@ -66,7 +73,10 @@ mod tests {
         assert_eq!(paths(&outcome), ["empty", "link", "old/a", "old/b"]);
         assert_eq!(outcome.summary().status, Status::Done);
         let data = outcome.json();
-        assert_eq!((&data["proposed-files"], &data["proposed-bytes"]), (&json!(4), &json!(15)));
+        assert_eq!(
+            (&data["proposed-files"], &data["proposed-bytes"]),
+            (&json!(4), &json!(15))
+        );
         assert_eq!(data["skipped"]["in-use"], 1);
         assert_eq!(data["skipped"]["young"], 1);
         assert_eq!(data["skipped"]["future-time"], 1);
@@ -82,16 +92,27 @@ mod tests {
         assert_eq!(paths(&globbed), ["old/a"]);
         let read = Node::new().file("tmp", "read", |f| f.age("1h").modified("48h"));
         assert!(paths(&read.run::<Clean>(json!({}))).is_empty());
-        assert_eq!(paths(&read.run::<Clean>(json!({ "age-by": "modified" }))), ["read"]);
+        assert_eq!(
+            paths(&read.run::<Clean>(json!({ "age-by": "modified" }))),
+            ["read"]
+        );
     }
 
     #[test]
     fn a_limit_stops_it_and_is_told() {
-        let budget = Budget { files: 2, bytes: 1 << 30, min_age: Span(0) };
+        let budget = Budget {
+            files: 2,
+            bytes: 1 << 30,
+            min_age: Span(0),
+        };
         let outcome = node().budget(budget).run::<Clean>(json!({}));
         assert_eq!(outcome.proposals.len(), 2);
         assert_eq!(outcome.summary().status, Status::Warned);
-        assert!(outcome.summary().line.contains("stopped"), "{}", outcome.summary().line);
+        assert!(
+            outcome.summary().line.contains("stopped"),
+            "{}",
+            outcome.summary().line
+        );
     }
 
     #[test]
@@ -109,14 +130,24 @@ mod tests {
         for nth in 1..=whole.calls {
             let outcome = node().fail_call(nth, "io").run::<Clean>(json!({}));
             assert!(outcome.proposals.len() <= whole.proposals.len());
-            let warned = outcome.result.as_ref().map_or(true, |s| s.status == Status::Warned);
+            let warned = outcome
+                .result
+                .as_ref()
+                .map_or(true, |s| s.status == Status::Warned);
             assert!(warned, "call {nth}: a fault was swallowed");
         }
     }
 
     #[test]
     fn denials_are_told() {
-        assert!(node().deny(STORAGE).run::<Clean>(json!({})).refused().unwrap().is("denied"));
+        assert!(
+            node()
+                .deny(STORAGE)
+                .run::<Clean>(json!({}))
+                .refused()
+                .unwrap()
+                .is("denied")
+        );
         let mute = node().deny(CLEAN).run::<Clean>(json!({}));
         assert_eq!(mute.summary().status, Status::Warned);
         assert_eq!(mute.json()["skipped"]["root-denied"], 1);

@@ -40,12 +40,32 @@ impl Task for Clean {
         need(CLEAN, "to move them to quarantine"),
     ];
     const SETTINGS: &[SettingHelp] = &[
-        text("older-than", "24h", "Only what was not touched for this long"),
-        text("age-by", "newest", "Age by the `newest` of a file's times, or as `modified`"),
-        list("globs", &[], "Only paths that match one of these; with unit tree, top directories"),
+        text(
+            "older-than",
+            "24h",
+            "Only what was not touched for this long",
+        ),
+        text(
+            "age-by",
+            "newest",
+            "Age by the `newest` of a file's times, or as `modified`",
+        ),
+        list(
+            "globs",
+            &[],
+            "Only paths that match one of these; with unit tree, top directories",
+        ),
         list("except", &[], "Never paths that match one of these"),
-        flag("empty-directories", true, "Also directories that are empty and aged"),
-        text("unit", "file", "`file`, or `tree`: a top directory goes only as a whole"),
+        flag(
+            "empty-directories",
+            true,
+            "Also directories that are empty and aged",
+        ),
+        text(
+            "unit",
+            "file",
+            "`file`, or `tree`: a top directory goes only as a whole",
+        ),
     ];
 
     fn run(self, _: &Request) -> Result<Summary, Failure> {
@@ -79,14 +99,22 @@ impl Task for Clean {
 fn told(all: &Tally, rows: &[Value]) -> Summary {
     let mut line = format!("{} entries, {} to quarantine", all.files, Size(all.bytes));
     if !all.skipped.is_empty() {
-        let parts: Vec<_> = all.skipped.iter().map(|(why, n)| format!("{n} {why}")).collect();
+        let parts: Vec<_> = all
+            .skipped
+            .iter()
+            .map(|(why, n)| format!("{n} {why}"))
+            .collect();
         line = format!("{line}; left {}", parts.join(", "));
     }
     if let Some(limit) = &all.limit {
         line = format!("{line}; stopped: {limit}");
     }
     let warned = all.limit.is_some() || all.incomplete;
-    let summary = if warned { Summary::warned(line) } else { Summary::done(line) };
+    let summary = if warned {
+        Summary::warned(line)
+    } else {
+        Summary::done(line)
+    };
     summary.with(&json!({
         "proposed-files": all.files, "proposed-bytes": all.bytes, "skipped": all.skipped,
         "limit": all.limit, "roots": rows,
@@ -134,7 +162,10 @@ impl Clean {
 
     /// Everything of any age that is not excepted.
     pub(crate) fn all_but_excepted(&self) -> Selector {
-        Selector { except: self.except.clone(), ..storage::everything() }
+        Selector {
+            except: self.except.clone(),
+            ..storage::everything()
+        }
     }
 
     /// The paths that globs and exceptions leave, of any age.

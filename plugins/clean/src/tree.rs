@@ -22,7 +22,10 @@ struct Top {
 
 impl Top {
     fn new(name: &[u8]) -> Self {
-        Self { name: name.to_vec(), ..Self::default() }
+        Self {
+            name: name.to_vec(),
+            ..Self::default()
+        }
     }
 
     fn see(&mut self, entry: &Entry, time: u64, now: u64, min_age: u64) {
@@ -53,7 +56,11 @@ impl Top {
 impl Clean {
     pub(crate) fn trees(&self, root: &str, tally: &mut Tally) -> Result<(), Refusal> {
         let (now, min_age) = (clock::now(), self.older_than.millis());
-        let chosen = if self.takes_every_name() { None } else { Some(self.chosen_tops(root)?) };
+        let chosen = if self.takes_every_name() {
+            None
+        } else {
+            Some(self.chosen_tops(root)?)
+        };
         // Whatever the globs say: they choose the tops, not what a top holds. What is excepted
         // is not seen, and so keeps its top from going.
         let mut walk = storage::walk(root, &self.all_but_excepted())?;
@@ -69,7 +76,10 @@ impl Clean {
             if entry.top() != entry.path {
                 continue;
             }
-            if chosen.as_ref().is_some_and(|chosen| !chosen.contains(&entry.path)) {
+            if chosen
+                .as_ref()
+                .is_some_and(|chosen| !chosen.contains(&entry.path))
+            {
                 tally.skip("not-matched", 1);
             } else if let Some(reason) = top.stays {
                 tally.skip(reason, 1);
@@ -149,7 +159,11 @@ mod tests {
 
     fn proposed(node: &Node, settings: serde_json::Value) -> Vec<(String, bool)> {
         let outcome = node.run::<Clean>(settings);
-        outcome.proposals.iter().map(|p| (p.path.clone(), p.tree)).collect()
+        outcome
+            .proposals
+            .iter()
+            .map(|p| (p.path.clone(), p.tree))
+            .collect()
     }
 
     #[test]
@@ -170,7 +184,11 @@ mod tests {
         let kept = proposed(&node(), json!({ "unit": "tree", "except": "a" }));
         assert_eq!(kept, [("a.b".to_owned(), false)]);
         let below = proposed(&node(), json!({ "unit": "tree", "except": "a/deep/*" }));
-        assert_eq!(below, [("a.b".to_owned(), false)], "an exception keeps its whole tree");
+        assert_eq!(
+            below,
+            [("a.b".to_owned(), false)],
+            "an exception keeps its whole tree"
+        );
     }
 
     #[test]
@@ -178,7 +196,9 @@ mod tests {
         let settings = json!({ "unit": "tree", "globs": ["*"] });
         for nth in 1..=node().run::<Clean>(settings.clone()).calls {
             let outcome = node().fail_call(nth, "io").run::<Clean>(settings.clone());
-            let told = outcome.result.as_ref().map_or(true, |s| s.status == Status::Warned || s.line.contains("io"));
+            let told = outcome.result.as_ref().map_or(true, |s| {
+                s.status == Status::Warned || s.line.contains("io")
+            });
             assert!(told, "call {nth}");
         }
     }

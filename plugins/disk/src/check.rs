@@ -24,10 +24,22 @@ impl Task for DiskCheck {
     const ABOUT: &str = "Checks how full every disk is, in bytes and inodes";
     const NEEDS: &[Need] = &[need(METRICS, "to see how full each mount is")];
     const SETTINGS: &[SettingHelp] = &[
-        number("threshold", 85.0, "Warn above this percent of bytes or inodes"),
+        number(
+            "threshold",
+            85.0,
+            "Warn above this percent of bytes or inodes",
+        ),
         number("critical", 95.0, "Critical above this percent"),
-        text("ample", "500GiB", "With this much free, a percent of bytes is never a problem"),
-        text("scarce", "64MiB", "With less free than this, a disk of over 1 GiB is critical"),
+        text(
+            "ample",
+            "500GiB",
+            "With this much free, a percent of bytes is never a problem",
+        ),
+        text(
+            "scarce",
+            "64MiB",
+            "With less free than this, a disk of over 1 GiB is critical",
+        ),
         list("read-only", &[], "Mounts that are meant to be read-only"),
     ];
 
@@ -75,7 +87,13 @@ fn report_metrics(mount: &Mount) {
         let used = mount.used_bytes as f64 / whole as f64;
         labelled_metric("disk_used", "ratio", used, "mount", &mount.path);
     }
-    labelled_metric("disk_available", "bytes", mount.available_bytes as f64, "mount", &mount.path);
+    labelled_metric(
+        "disk_available",
+        "bytes",
+        mount.available_bytes as f64,
+        "mount",
+        &mount.path,
+    );
 }
 
 /// Below this size a disk is small on purpose and `scarce` says nothing about it.
@@ -86,10 +104,18 @@ impl DiskCheck {
         let mut found = Vec::new();
         let free = Size(mount.available_bytes);
         if let Some(percent) = mount.used_percent() {
-            let by_share = if free >= self.ample { None } else { self.severity(percent) };
+            let by_share = if free >= self.ample {
+                None
+            } else {
+                self.severity(percent)
+            };
             let scarce = free < self.scarce && mount.total_bytes > SMALL_DISK_BYTES;
             // A read-only file system is as full as it was made: an image is always at 100 %.
-            let severity = if scarce { Some(Severity::Critical) } else { by_share };
+            let severity = if scarce {
+                Some(Severity::Critical)
+            } else {
+                by_share
+            };
             if let Some(severity) = severity.filter(|_| !mount.read_only) {
                 found.push(
                     finding(
@@ -118,7 +144,8 @@ impl DiskCheck {
                 .fact("free-inodes", mount.free_inodes),
             );
         }
-        let meant = self.read_only.contains(&mount.path) || IMAGES.contains(&mount.file_system.as_str());
+        let meant =
+            self.read_only.contains(&mount.path) || IMAGES.contains(&mount.file_system.as_str());
         if mount.read_only && !meant {
             let title = format!("{} is read-only", mount.path);
             found.push(
@@ -182,7 +209,10 @@ pub(crate) mod tests {
     #[test]
     fn huge_disks_by_bytes_and_nearly_full_ones_at_any_percent() {
         let huge = mount("/srv", 90 << 40, 100 << 40);
-        assert!(check(huge.clone(), json!({})).found().is_empty(), "10 TiB are free");
+        assert!(
+            check(huge.clone(), json!({})).found().is_empty(),
+            "10 TiB are free"
+        );
         assert_eq!(check(huge, json!({ "ample": "20TiB" })).found().len(), 1);
         let scarce = mount("/", (2 << 30) - (32 << 20), 2 << 30);
         let outcome = check(scarce, json!({ "threshold": 99, "critical": 99 }));
@@ -191,27 +221,57 @@ pub(crate) mod tests {
 
     #[test]
     fn reserved_blocks_belong_to_neither() {
-        let reserved = Mount { used_bytes: 90, available_bytes: 5, ..mount("/", 90, 100) };
-        assert_eq!(check(reserved, json!({})).json()["mounts"][0]["percent"], 95);
+        let reserved = Mount {
+            used_bytes: 90,
+            available_bytes: 5,
+            ..mount("/", 90, 100)
+        };
+        assert_eq!(
+            check(reserved, json!({})).json()["mounts"][0]["percent"],
+            95
+        );
     }
 
     #[test]
     fn inodes_and_read_only_are_problems_of_their_own() {
-        let bad = Mount { free_inodes: 10, ..mount("/", 1, 100) };
+        let bad = Mount {
+            free_inodes: 10,
+            ..mount("/", 1, 100)
+        };
         assert_eq!(check(bad, json!({})).found(), [("inodes-full", "/")]);
-        let locked = Mount { read_only: true, ..mount("/boot", 100, 100) };
-        assert_eq!(check(locked.clone(), json!({})).found(), [("mount-read-only", "/boot")]);
-        assert!(check(locked.clone(), json!({ "read-only": ["/boot"] })).found().is_empty());
-        let image = Mount { file_system: "squashfs".into(), ..locked };
+        let locked = Mount {
+            read_only: true,
+            ..mount("/boot", 100, 100)
+        };
+        assert_eq!(
+            check(locked.clone(), json!({})).found(),
+            [("mount-read-only", "/boot")]
+        );
+        assert!(
+            check(locked.clone(), json!({ "read-only": ["/boot"] }))
+                .found()
+                .is_empty()
+        );
+        let image = Mount {
+            file_system: "squashfs".into(),
+            ..locked
+        };
         assert!(check(image, json!({})).found().is_empty());
     }
 
     #[test]
     fn odd_nodes_and_settings() {
-        assert_eq!(Node::new().run::<DiskCheck>(json!({})).summary().status, Status::Warned);
+        assert_eq!(
+            Node::new().run::<DiskCheck>(json!({})).summary().status,
+            Status::Warned
+        );
         let turned = check(mount("/", 1, 2), json!({ "threshold": 99 }));
         assert!(matches!(turned.failure(), Failure::Permanent(m) if m.contains("threshold")));
-        let empty = Mount { total_inodes: 0, free_inodes: 0, ..mount("/", 0, 0) };
+        let empty = Mount {
+            total_inodes: 0,
+            free_inodes: 0,
+            ..mount("/", 0, 0)
+        };
         assert!(check(empty, json!({})).summary().line.contains("unknown"));
     }
 }

@@ -6,4 +6,8 @@ mod usage;
 pub use check::DiskCheck;
 pub use usage::DiskUsage;
 
-keepwell_sdk::plugin!("disk", "Watches how full the disks are", [DiskCheck, DiskUsage]);
+keepwell_sdk::plugin!(
+    "disk",
+    "Watches how full the disks are",
+    [DiskCheck, DiskUsage]
+);

@@ -33,7 +33,9 @@ mod tests {
 
     #[test]
     fn prints_a_bare_integer_of_the_worst_mount() {
-        let node = Node::new().mount(mount("/", 84_001, 100_000)).mount(mount("/var", 10, 1_000));
+        let node = Node::new()
+            .mount(mount("/", 84_001, 100_000))
+            .mount(mount("/var", 10, 1_000));
         let outcome = node.run::<DiskUsage>(json!({}));
         assert_eq!(outcome.summary().line, "85");
         assert_eq!(outcome.json()["mount"], "/");
@@ -41,8 +43,14 @@ mod tests {
 
     #[test]
     fn never_makes_a_number_up() {
-        assert!(matches!(Node::new().run::<DiskUsage>(json!({})).failure(), Failure::Transient(_)));
-        let failed = Node::new().mount(mount("/", 1, 2)).fail_call(1, "io").run::<DiskUsage>(json!({}));
+        assert!(matches!(
+            Node::new().run::<DiskUsage>(json!({})).failure(),
+            Failure::Transient(_)
+        ));
+        let failed = Node::new()
+            .mount(mount("/", 1, 2))
+            .fail_call(1, "io")
+            .run::<DiskUsage>(json!({}));
         assert!(failed.refused().unwrap().is("io"));
     }
 }

@@ -58,7 +58,14 @@ impl Part {
     }
 
     /// Known over a short and a long time; `clear` in percent of the value's own size.
-    pub(crate) fn over(mut self, short: f64, long: f64, clear: f64, warn: &Range, crit: &Range) -> Self {
+    pub(crate) fn over(
+        mut self,
+        short: f64,
+        long: f64,
+        clear: f64,
+        warn: &Range,
+        crit: &Range,
+    ) -> Self {
         self.value = Some(short);
         self.level = Level::held(short, long, long * clear / 100.0, warn, crit);
         self
@@ -87,8 +94,15 @@ impl Part {
     }
 
     pub(crate) fn report(&self) {
-        let Some(severity) = self.level.severity() else { return };
-        let found = finding(severity, &format!("resource-{}", self.id), &self.subject, self.told());
+        let Some(severity) = self.level.severity() else {
+            return;
+        };
+        let found = finding(
+            severity,
+            &format!("resource-{}", self.id),
+            &self.subject,
+            self.told(),
+        );
         match self.value {
             Some(value) => found.fact("value", value).fact("unit", self.unit).report(),
             None => found.report(),

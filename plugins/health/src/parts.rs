@@ -34,7 +34,11 @@ fn processor(t: &Thresholds, parts: &mut Vec<Part>) {
             let percent = cpu.busy_ratio * 100.0;
             let sustained = cpu.load_1 / cores >= LOAD_OF_BUSY;
             // Not sustained, the minute's load is the better figure of the two.
-            let minute = if sustained { percent } else { percent.min(cpu.load_1 / cores * 100.0) };
+            let minute = if sustained {
+                percent
+            } else {
+                percent.min(cpu.load_1 / cores * 100.0)
+            };
             parts.push(busy.over(percent, minute, 0.0, &t.cpu_warn, &t.cpu_crit));
             let [short, long] = [cpu.load_1, cpu.load_5].map(|load| load / cores);
             parts.push(load.over(short, long, t.clear, &t.load_warn, &t.load_crit));
@@ -84,7 +88,11 @@ fn mounts(t: &Thresholds, parts: &mut Vec<Part>) {
 }
 
 fn pressure(t: &Thresholds, parts: &mut Vec<Part>) {
-    let kinds = [(Contended::Cpu, "cpu"), (Contended::Memory, "memory"), (Contended::Io, "io")];
+    let kinds = [
+        (Contended::Cpu, "cpu"),
+        (Contended::Memory, "memory"),
+        (Contended::Io, "io"),
+    ];
     for (of, name) in kinds {
         let part = Part::new("pressure", "percent", 0.5).of(name);
         parts.push(match metrics::pressure(of) {
@@ -104,7 +112,10 @@ fn open_files(t: &Thresholds, parts: &mut Vec<Part>) {
         Ok(processes) => processes,
         Err(no) => return parts.push(part.unknown(&no.message)),
     };
-    let most = processes.iter().filter_map(|p| Some((p.open_files?, p))).max_by_key(|(n, _)| *n);
+    let most = processes
+        .iter()
+        .filter_map(|p| Some((p.open_files?, p)))
+        .max_by_key(|(n, _)| *n);
     parts.push(match most {
         Some((files, process)) => {
             // Not the process id: the same finding tomorrow is the same finding.

@@ -25,20 +25,36 @@ pub(crate) fn weigh(parts: &[Part]) -> Health {
     // one, and a node with many disks is not judged by its disks alone.
     let mut worst: BTreeMap<(&str, &str), &Part> = BTreeMap::new();
     for part in parts {
-        let key = (part.id, if part.id == "pressure" { part.subject.as_str() } else { "" });
+        let key = (
+            part.id,
+            if part.id == "pressure" {
+                part.subject.as_str()
+            } else {
+                ""
+            },
+        );
         let kept = worst.entry(key).or_insert(part);
         if part.level > kept.level {
             *kept = part;
         }
     }
     let all: f64 = worst.values().map(|p| p.weight).sum();
-    let known: f64 = worst.values().filter(|p| p.score().is_some()).map(|p| p.weight).sum();
-    let sum: f64 = worst.values().filter_map(|p| Some(p.weight * p.score()?)).sum();
+    let known: f64 = worst
+        .values()
+        .filter(|p| p.score().is_some())
+        .map(|p| p.weight)
+        .sum();
+    let sum: f64 = worst
+        .values()
+        .filter_map(|p| Some(p.weight * p.score()?))
+        .sum();
     let score = (known > 0.0).then(|| sum / known);
     let confidence = if all > 0.0 { known / all } else { 0.0 };
 
     let any = |level| parts.iter().any(|p| p.level == level);
-    let blind = parts.iter().any(|p| p.essential && p.level == Level::Unknown);
+    let blind = parts
+        .iter()
+        .any(|p| p.essential && p.level == Level::Unknown);
     let word = if any(Level::Critical) {
         "critical"
     } else if blind || confidence < CONFIDENT_FROM {
@@ -48,7 +64,11 @@ pub(crate) fn weigh(parts: &[Part]) -> Health {
     } else {
         "healthy"
     };
-    Health { score, confidence, word }
+    Health {
+        score,
+        confidence,
+        word,
+    }
 }
 
 #[cfg(test)]
@@ -63,20 +83,32 @@ mod tests {
 
     #[test]
     fn nothing_known_is_unknown() {
-        let nothing = Health { score: None, confidence: 0.0, word: "unknown" };
+        let nothing = Health {
+            score: None,
+            confidence: 0.0,
+            word: "unknown",
+        };
         assert_eq!(weigh(&[]), nothing);
         assert_eq!(weigh(&[part("cpu", Level::Unknown)]), nothing);
     }
 
     #[test]
     fn an_essential_blind_spot_is_never_healthy() {
-        let mut parts = vec![part("a", Level::Ok), part("b", Level::Ok), part("c", Level::Ok)];
+        let mut parts = vec![
+            part("a", Level::Ok),
+            part("b", Level::Ok),
+            part("c", Level::Ok),
+        ];
         assert_eq!(weigh(&parts).word, "healthy");
         parts.push(part("cpu", Level::Unknown).essential());
         let health = weigh(&parts);
         assert_eq!((health.word, health.confidence), ("unknown", 0.75));
         parts.push(part("disk", Level::Critical));
-        assert_eq!(weigh(&parts).word, "critical", "a known problem outranks the unknown");
+        assert_eq!(
+            weigh(&parts).word,
+            "critical",
+            "a known problem outranks the unknown"
+        );
     }
 
     #[test]

@@ -7,7 +7,10 @@ use keepwell_sdk::levels::Level;
 use keepwell_sdk::prelude::*;
 use serde_json::Value;
 
-const NEEDS: &[Need] = &[need(METRICS, "to read processor, memory, disks and pressure")];
+const NEEDS: &[Need] = &[need(
+    METRICS,
+    "to read processor, memory, disks and pressure",
+)];
 
 /// Judges every resource; one finding for each that is not well.
 #[derive(Debug, Deserialize)]
@@ -47,7 +50,9 @@ impl Task for ResourceCheck {
         let bad: Vec<_> = parts.iter().filter(|p| p.level > Level::Unknown).collect();
         let blind = parts.iter().filter(|p| p.level == Level::Unknown).count();
         let line = match bad.first() {
-            _ if weigh(&parts).word == "unknown" => format!("unknown: {blind} resources cannot be read"),
+            _ if weigh(&parts).word == "unknown" => {
+                format!("unknown: {blind} resources cannot be read")
+            }
             None => format!("{} resources well, {blind} unknown", parts.len() - blind),
             Some(_) => {
                 let told: Vec<_> = bad.iter().map(|p| p.told()).collect();
@@ -55,7 +60,11 @@ impl Task for ResourceCheck {
             }
         };
         let well = weigh(&parts).word == "healthy";
-        let summary = if well { Summary::done(line) } else { Summary::warned(line) };
+        let summary = if well {
+            Summary::done(line)
+        } else {
+            Summary::warned(line)
+        };
         let rows: Vec<Value> = parts.iter().map(crate::judge::Part::json).collect();
         Ok(summary.with(&json!({ "parts": rows })))
     }
@@ -75,8 +84,13 @@ impl Task for HealthScore {
             metric("health_score", "ratio", score);
         }
         metric("health_confidence", "ratio", health.confidence);
-        let score = health.score.map_or("none".to_owned(), |score| format!("{score:.2}"));
-        let line = format!("{}: score {score}, confidence {:.2}", health.word, health.confidence);
+        let score = health
+            .score
+            .map_or("none".to_owned(), |score| format!("{score:.2}"));
+        let line = format!(
+            "{}: score {score}, confidence {:.2}",
+            health.word, health.confidence
+        );
         let rows: Vec<Value> = parts.iter().map(crate::judge::Part::json).collect();
         report_critical(&parts);
         Ok(by_word(&health, line).with(&json!({
@@ -96,8 +110,11 @@ impl Task for QuickCheck {
         let parts = parts::read(&self.0);
         let health = weigh(&parts);
         report_critical(&parts);
-        let bad: Vec<_> =
-            parts.iter().filter(|p| p.level != Level::Ok).map(crate::judge::Part::told).collect();
+        let bad: Vec<_> = parts
+            .iter()
+            .filter(|p| p.level != Level::Ok)
+            .map(crate::judge::Part::told)
+            .collect();
         Ok(by_word(&health, health.word.to_owned())
             .with(&json!({ "state": health.word, "score": health.score, "not-well": bad })))
     }
@@ -111,7 +128,11 @@ fn report_critical(parts: &[crate::judge::Part]) {
 }
 
 fn by_word(health: &Health, line: String) -> Summary {
-    if health.word == "healthy" { Summary::done(line) } else { Summary::warned(line) }
+    if health.word == "healthy" {
+        Summary::done(line)
+    } else {
+        Summary::warned(line)
+    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,23 @@ use keepwell_sdk::metrics::{Contended, Cpu, Memory, Mount, Pressure, Process, St
 use keepwell_sdk::testing::Node;
 
 fn cpu(busy_ratio: f64, load_1: f64, load_5: f64) -> Cpu {
-    Cpu { cores: 4, busy_ratio, per_core: vec![busy_ratio; 4], load_1, load_5, load_15: load_5 }
+    Cpu {
+        cores: 4,
+        busy_ratio,
+        per_core: vec![busy_ratio; 4],
+        load_1,
+        load_5,
+        load_15: load_5,
+    }
 }
 
 fn memory(available: u64) -> Memory {
-    Memory { total_bytes: 100, available_bytes: available, swap_total_bytes: 0, swap_used_bytes: 0 }
+    Memory {
+        total_bytes: 100,
+        available_bytes: available,
+        swap_total_bytes: 0,
+        swap_used_bytes: 0,
+    }
 }
 
 fn mount(used: u64) -> Mount {
@@ -27,11 +39,25 @@ fn mount(used: u64) -> Mount {
 }
 
 fn waiting(avg_10: f64, avg_60: f64) -> Pressure {
-    Pressure { some: Stall { avg_10, avg_60, avg_300: avg_60 }, full: None }
+    Pressure {
+        some: Stall {
+            avg_10,
+            avg_60,
+            avg_300: avg_60,
+        },
+        full: None,
+    }
 }
 
 fn process(open_files: Option<u32>) -> Process {
-    Process { pid: 7, name: "db".into(), cpu_ms: 1, resident_bytes: 1, started: 1, open_files }
+    Process {
+        pid: 7,
+        name: "db".into(),
+        cpu_ms: 1,
+        resident_bytes: 1,
+        started: 1,
+        open_files,
+    }
 }
 
 fn with(cpu: Cpu, memory: Memory, mount: Mount, io: Pressure) -> Node {
@@ -56,46 +82,107 @@ fn word(node: &Node) -> String {
 #[test]
 fn one_word_exactly() {
     assert_eq!(word(&well()), "healthy");
-    assert_eq!(word(&with(cpu(0.1, 0.5, 0.5), memory(8), mount(40), waiting(0.0, 0.0))), "degraded");
-    assert_eq!(word(&with(cpu(0.1, 0.5, 0.5), memory(60), mount(99), waiting(0.0, 0.0))), "critical");
+    assert_eq!(
+        word(&with(
+            cpu(0.1, 0.5, 0.5),
+            memory(8),
+            mount(40),
+            waiting(0.0, 0.0)
+        )),
+        "degraded"
+    );
+    assert_eq!(
+        word(&with(
+            cpu(0.1, 0.5, 0.5),
+            memory(60),
+            mount(99),
+            waiting(0.0, 0.0)
+        )),
+        "critical"
+    );
     assert_eq!(word(&Node::new()), "unknown");
-    assert_eq!(well().run::<QuickCheck>(json!({})).summary().status, Status::Done);
-    assert_eq!(Node::new().run::<QuickCheck>(json!({})).summary().status, Status::Warned);
+    assert_eq!(
+        well().run::<QuickCheck>(json!({})).summary().status,
+        Status::Done
+    );
+    assert_eq!(
+        Node::new().run::<QuickCheck>(json!({})).summary().status,
+        Status::Warned
+    );
 }
 
 #[test]
 fn a_spike_is_no_alarm_and_a_lasting_load_is() {
-    let spike = with(cpu(1.0, 0.4, 0.4), memory(60), mount(40), waiting(0.9, 0.01));
+    let spike = with(
+        cpu(1.0, 0.4, 0.4),
+        memory(60),
+        mount(40),
+        waiting(0.9, 0.01),
+    );
     assert_eq!(word(&spike), "healthy");
-    let lasting = with(cpu(1.0, 24.0, 24.0), memory(60), mount(40), waiting(0.5, 0.5));
+    let lasting = with(
+        cpu(1.0, 24.0, 24.0),
+        memory(60),
+        mount(40),
+        waiting(0.5, 0.5),
+    );
     let outcome = lasting.run::<ResourceCheck>(json!({}));
     let found = outcome.found();
-    for expected in [("resource-cpu", "cpu"), ("resource-load", "load"), ("resource-pressure", "io")] {
+    for expected in [
+        ("resource-cpu", "cpu"),
+        ("resource-load", "load"),
+        ("resource-pressure", "io"),
+    ] {
         assert!(found.contains(&expected), "{expected:?} in {found:?}");
     }
-    assert!(outcome.findings.iter().all(|f| f.severity == Severity::Critical));
+    assert!(
+        outcome
+            .findings
+            .iter()
+            .all(|f| f.severity == Severity::Critical)
+    );
 }
 
 #[test]
 fn raising_and_clearing_differ() {
     // The minute was above 10 %; the last ten seconds are just below.
-    let coming_back = with(cpu(0.1, 0.5, 0.5), memory(60), mount(40), waiting(0.096, 0.12));
+    let coming_back = with(
+        cpu(0.1, 0.5, 0.5),
+        memory(60),
+        mount(40),
+        waiting(0.096, 0.12),
+    );
     assert_eq!(word(&coming_back), "degraded");
-    let back = with(cpu(0.1, 0.5, 0.5), memory(60), mount(40), waiting(0.05, 0.12));
+    let back = with(
+        cpu(0.1, 0.5, 0.5),
+        memory(60),
+        mount(40),
+        waiting(0.05, 0.12),
+    );
     assert_eq!(word(&back), "healthy");
 }
 
 #[test]
 fn missing_readings_lower_the_confidence_and_never_make_a_node_well() {
     let whole = well().run::<HealthScore>(json!({})).json();
-    assert_eq!((&whole["score"], &whole["confidence"]), (&json!(1.0), &json!(1.0)));
+    assert_eq!(
+        (&whole["score"], &whole["confidence"]),
+        (&json!(1.0), &json!(1.0))
+    );
     let calls = well().run::<HealthScore>(json!({})).calls;
     for nth in 1..=calls {
-        let data = well().fail_call(nth, "io").run::<HealthScore>(json!({})).json();
+        let data = well()
+            .fail_call(nth, "io")
+            .run::<HealthScore>(json!({}))
+            .json();
         assert!(data["confidence"].as_f64().unwrap() < 1.0, "call {nth}");
     }
     for essential in 1..=3 {
-        assert_eq!(word(&well().fail_call(essential, "io")), "unknown", "call {essential}");
+        assert_eq!(
+            word(&well().fail_call(essential, "io")),
+            "unknown",
+            "call {essential}"
+        );
     }
     let nothing = Node::new().deny(METRICS).run::<HealthScore>(json!({}));
     assert_eq!(nothing.json()["score"], Value::Null);
@@ -116,8 +203,17 @@ fn thresholds_are_ranges_or_plain_numbers() {
 fn the_unseen_is_unknown() {
     let node = with(cpu(0.1, 0.5, 0.5), memory(60), mount(40), waiting(0.0, 0.0));
     assert!(node.run::<ResourceCheck>(json!({})).found().is_empty());
-    let hidden = Node::new().cpu(cpu(0.1, 0.5, 0.5)).memory(memory(60)).mount(mount(40));
-    let outcome = hidden.process(process(None)).run::<ResourceCheck>(json!({}));
-    assert!(outcome.found().contains(&("resource-open-files", "open-files")));
+    let hidden = Node::new()
+        .cpu(cpu(0.1, 0.5, 0.5))
+        .memory(memory(60))
+        .mount(mount(40));
+    let outcome = hidden
+        .process(process(None))
+        .run::<ResourceCheck>(json!({}));
+    assert!(
+        outcome
+            .found()
+            .contains(&("resource-open-files", "open-files"))
+    );
     assert_eq!(outcome.findings[0].severity, Severity::Info);
 }

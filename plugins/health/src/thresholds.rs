@@ -31,7 +31,11 @@ pub(crate) const SETTINGS: &[SettingHelp] = &[
     text("cpu-crit", "98", "The same, critical"),
     text("load-warn", "2", "Load per core, over 1 and 5 minutes"),
     text("load-crit", "5", "The same, critical"),
-    text("memory-warn", "10:", "Percent of memory available to new programs"),
+    text(
+        "memory-warn",
+        "10:",
+        "Percent of memory available to new programs",
+    ),
     text("memory-crit", "4:", "The same, critical"),
     text("swap-warn", "60", "Percent of swap used"),
     text("swap-crit", "90", "The same, critical"),
@@ -39,9 +43,17 @@ pub(crate) const SETTINGS: &[SettingHelp] = &[
     text("disk-crit", "95", "The same, critical"),
     text("inodes-warn", "85", "Percent of inodes used, of each mount"),
     text("inodes-crit", "95", "The same, critical"),
-    text("pressure-warn", "10", "Percent of time some task waited, over 10 and 60 seconds"),
+    text(
+        "pressure-warn",
+        "10",
+        "Percent of time some task waited, over 10 and 60 seconds",
+    ),
     text("pressure-crit", "40", "The same, critical"),
     text("open-files-warn", "50000", "Open files of one process"),
     text("open-files-crit", "200000", "The same, critical"),
-    number("clear", 5.0, "Percent of its bound a short average must come back by before it is well"),
+    number(
+        "clear",
+        5.0,
+        "Percent of its bound a short average must come back by before it is well",
+    ),
 ];

@@ -13,7 +13,9 @@ pub(crate) const FINDINGS_MAX: u64 = 50;
 pub(crate) fn severity(state: &str) -> Option<Severity> {
     match state {
         "ok" => None,
-        "corrupt" | "truncated" | "missing" | "misplaced" | "unreadable" => Some(Severity::Critical),
+        "corrupt" | "truncated" | "missing" | "misplaced" | "unreadable" => {
+            Some(Severity::Critical)
+        }
         "unverifiable" => Some(Severity::Info),
         _ => Some(Severity::Warning),
     }
@@ -33,7 +35,9 @@ pub(crate) struct Count {
 impl Count {
     pub(crate) fn see(&mut self, store: &str, verdict: &Verdict) {
         *self.states.entry(verdict.state.clone()).or_insert(0) += 1;
-        let Some(severity) = severity(&verdict.state) else { return };
+        let Some(severity) = severity(&verdict.state) else {
+            return;
+        };
         match severity {
             Severity::Critical => self.critical += 1,
             Severity::Warning => self.warning += 1,
@@ -47,20 +51,29 @@ impl Count {
         self.told += 1;
         let subject = format!("{store}/{}", verdict.shard);
         let title = format!("shard {subject} is {}", verdict.state);
-        finding(severity, &format!("shard-{}", verdict.state), &subject, title)
-            .detail(verdict.detail.clone().unwrap_or_default())
-            .fact("store", store)
-            .fact("shard", &verdict.shard)
-            .fact("bytes", verdict.bytes)
-            .report();
+        finding(
+            severity,
+            &format!("shard-{}", verdict.state),
+            &subject,
+            title,
+        )
+        .detail(verdict.detail.clone().unwrap_or_default())
+        .fact("store", store)
+        .fact("shard", &verdict.shard)
+        .fact("bytes", verdict.bytes)
+        .report();
     }
 
     /// The rest, as one finding for each store and state.
     pub(crate) fn tell_rest(&self) {
         for ((store, state), more) in &self.untold {
-            let Some(severity) = severity(state) else { continue };
+            let Some(severity) = severity(state) else {
+                continue;
+            };
             let title = format!("{more} more shards of {store} are {state}");
-            finding(severity, &format!("shards-{state}"), store, title).fact("shards", more).report();
+            finding(severity, &format!("shards-{state}"), store, title)
+                .fact("shards", more)
+                .report();
         }
     }
 

@@ -5,4 +5,8 @@ mod verify;
 
 pub use verify::Scrub;
 
-keepwell_sdk::plugin!("scrub", "Verifies shards, least recently verified first", [Scrub]);
+keepwell_sdk::plugin!(
+    "scrub",
+    "Verifies shards, least recently verified first",
+    [Scrub]
+);

@@ -28,13 +28,28 @@ struct Read {
 impl Task for Scrub {
     const NAME: &str = "shard-verify";
     const ABOUT: &str = "Verifies the shards that were not verified for longest";
-    const NEEDS: &[Need] = &[need(SHARDS, "to have shards read and compared with their names")];
+    const NEEDS: &[Need] = &[need(
+        SHARDS,
+        "to have shards read and compared with their names",
+    )];
     const SETTINGS: &[SettingHelp] = &[
         open("store", "Only this store; all granted ones when not set"),
         list("globs", &[], "Only shards whose name matches one of these"),
-        text("max-bytes", "0", "Read at most this much in all, for example `10GiB`; 0: no bound"),
-        number("max-seconds", 0.0, "Read each store for at most this long; 0: no bound"),
-        text("not-verified-for", "0s", "Only shards not verified for this long"),
+        text(
+            "max-bytes",
+            "0",
+            "Read at most this much in all, for example `10GiB`; 0: no bound",
+        ),
+        number(
+            "max-seconds",
+            0.0,
+            "Read each store for at most this long; 0: no bound",
+        ),
+        text(
+            "not-verified-for",
+            "0s",
+            "Only shards not verified for this long",
+        ),
     ];
 
     fn run(self, _: &Request) -> Result<Summary, Failure> {
@@ -45,7 +60,9 @@ impl Task for Scrub {
             None => stores.iter().map(|s| s.name.clone()).collect(),
         };
         if names.is_empty() {
-            return Err(Failure::Permanent("no store is granted to this task".into()));
+            return Err(Failure::Permanent(
+                "no store is granted to this task".into(),
+            ));
         }
         let mut count = Count::default();
         let mut read = Read::default();
@@ -78,7 +95,13 @@ fn tell_ages(names: &[String]) -> Result<(), Refusal> {
     for store in shards::stores()?.iter().filter(|s| names.contains(&s.name)) {
         if let Some(at) = store.oldest_verified {
             let age = clock::now().saturating_sub(at) / 1_000;
-            labelled_metric("scrub_oldest_verified", "seconds", age as f64, "store", &store.name);
+            labelled_metric(
+                "scrub_oldest_verified",
+                "seconds",
+                age as f64,
+                "store",
+                &store.name,
+            );
         }
     }
     Ok(())
@@ -87,7 +110,11 @@ fn tell_ages(names: &[String]) -> Result<(), Refusal> {
 fn told(count: &Count, read: &Read, rows: &[Value]) -> Summary {
     let mut line = format!("{} shards, {} read", read.shards, Size(read.bytes));
     let problems = count.problems();
-    line += &if problems.is_empty() { ", all ok".to_owned() } else { format!(": {problems}") };
+    line += &if problems.is_empty() {
+        ", all ok".to_owned()
+    } else {
+        format!(": {problems}")
+    };
     if read.left > 0 {
         line += &format!("; {} left for later", read.left);
     }
@@ -98,7 +125,11 @@ fn told(count: &Count, read: &Read, rows: &[Value]) -> Summary {
         line = "nothing was due".into();
     }
     let bad = count.critical + count.warning + read.unreachable > 0;
-    let summary = if bad { Summary::warned(line) } else { Summary::done(line) };
+    let summary = if bad {
+        Summary::warned(line)
+    } else {
+        Summary::done(line)
+    };
     summary.with(&json!({
         "shards": read.shards, "bytes": read.bytes, "left": read.left,
         "states": count.states, "stores": rows,
@@ -121,7 +152,11 @@ impl Scrub {
             bound if bound <= read.bytes => return self.unreached(name, &selector, read),
             bound => bound - read.bytes,
         };
-        let budget = Budget { max_bytes, max_shards: 0, max_seconds: self.max_seconds };
+        let budget = Budget {
+            max_bytes,
+            max_shards: 0,
+            max_seconds: self.max_seconds,
+        };
         let mut scrub = shards::verify(name, &selector, budget)?;
         let done_before = read.bytes;
         while let Some(verdicts) = scrub.next().transpose()? {
@@ -129,7 +164,12 @@ impl Scrub {
                 count.see(name, verdict);
             }
             let at = scrub.progress();
-            progress(done_before + at.bytes, done_before + at.total_bytes, "bytes", name);
+            progress(
+                done_before + at.bytes,
+                done_before + at.total_bytes,
+                "bytes",
+                name,
+            );
         }
         let end = scrub.progress();
         read.shards += end.shards;
@@ -138,7 +178,12 @@ impl Scrub {
         Ok(json!({ "store": name, "shards": end.shards, "bytes": end.bytes, "left": end.left }))
     }
 
-    fn unreached(&self, name: &str, selector: &Selector, read: &mut Read) -> Result<Value, Refusal> {
+    fn unreached(
+        &self,
+        name: &str,
+        selector: &Selector,
+        read: &mut Read,
+    ) -> Result<Value, Refusal> {
         let mut left = 0;
         for batch in shards::list(name, selector)? {
             left += batch?.len() as u64;
@@ -172,11 +217,28 @@ mod tests {
 
     #[test]
     fn every_state_has_its_severity() {
-        let states = ["corrupt", "truncated", "missing", "misplaced", "unreadable", "vanished",
-            "oversize", "extra", "stale-temp", "changed", "unheard-of"];
-        let store = states.iter().fold(good("a"), |s, state| s.shard(state, 1, state, "never"));
+        let states = [
+            "corrupt",
+            "truncated",
+            "missing",
+            "misplaced",
+            "unreadable",
+            "vanished",
+            "oversize",
+            "extra",
+            "stale-temp",
+            "changed",
+            "unheard-of",
+        ];
+        let store = states
+            .iter()
+            .fold(good("a"), |s, state| s.shard(state, 1, state, "never"));
         let outcome = Node::new().store(store).run::<Scrub>(json!({}));
-        let critical = outcome.findings.iter().filter(|f| f.severity == Severity::Critical).count();
+        let critical = outcome
+            .findings
+            .iter()
+            .filter(|f| f.severity == Severity::Critical)
+            .count();
         assert_eq!((outcome.findings.len(), critical), (11, 5));
         assert_eq!(outcome.summary().status, Status::Warned);
     }
@@ -188,7 +250,10 @@ mod tests {
         });
         let outcome = Node::new().store(store).run::<Scrub>(json!({}));
         assert_eq!(outcome.findings.len() as u64, FINDINGS_MAX + 1);
-        assert_eq!(outcome.findings.last().unwrap().title, "150 more shards of a are corrupt");
+        assert_eq!(
+            outcome.findings.last().unwrap().title,
+            "150 more shards of a are corrupt"
+        );
     }
 
     #[test]
@@ -212,7 +277,10 @@ mod tests {
         assert_eq!(outcome.json()["shards"], 3);
         let named = node.run::<Scrub>(json!({ "store": "c" }));
         assert!(named.refused().unwrap().is("denied"));
-        assert!(matches!(Node::new().run::<Scrub>(json!({})).failure(), Failure::Permanent(_)));
+        assert!(matches!(
+            Node::new().run::<Scrub>(json!({})).failure(),
+            Failure::Permanent(_)
+        ));
     }
 
     #[test]
@@ -220,7 +288,10 @@ mod tests {
         let node = Node::new().store(good("a"));
         for nth in 1..=node.run::<Scrub>(json!({})).calls {
             let outcome = node.clone().fail_call(nth, "io").run::<Scrub>(json!({}));
-            let told = outcome.result.as_ref().map_or(true, |s| s.status == Status::Warned);
+            let told = outcome
+                .result
+                .as_ref()
+                .map_or(true, |s| s.status == Status::Warned);
             assert!(told, "call {nth}");
         }
     }

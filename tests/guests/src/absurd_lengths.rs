@@ -1,10 +1,16 @@
 //! Asks for four billion of everything, and hands in absurd globs.
 
-use keepwell_sdk::prelude::*;
 use keepwell_sdk::metrics::Order;
+use keepwell_sdk::prelude::*;
 use keepwell_sdk::storage::Selector;
 
-behaviour!(AbsurdLengths, "absurd-lengths", "Asks for four billion of everything", [METRICS, STORAGE], run);
+behaviour!(
+    AbsurdLengths,
+    "absurd-lengths",
+    "Asks for four billion of everything",
+    [METRICS, STORAGE],
+    run
+);
 
 fn run() -> Result<Summary, Failure> {
     let processes = metrics::processes(Order::ByCpu, u32::MAX)?.len();

@@ -5,5 +5,8 @@ use keepwell_sdk::prelude::*;
 behaviour!(BadJson, "bad-json", "Gives data that is not JSON", [], run);
 
 fn run() -> Result<Summary, Failure> {
-    Ok(Summary { data: "{\"open\": [".into(), ..Summary::done("not JSON") })
+    Ok(Summary {
+        data: "{\"open\": [".into(),
+        ..Summary::done("not JSON")
+    })
 }

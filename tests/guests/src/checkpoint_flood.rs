@@ -2,7 +2,13 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(CheckpointFlood, "checkpoint-flood", "Hands in huge and many checkpoints", [], run);
+behaviour!(
+    CheckpointFlood,
+    "checkpoint-flood",
+    "Hands in huge and many checkpoints",
+    [],
+    run
+);
 
 fn run() -> Result<Summary, Failure> {
     for _ in 0..10_000 {

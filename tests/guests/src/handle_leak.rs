@@ -2,7 +2,13 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(HandleLeak, "handle-leak", "Opens walkers and forgets them", [STORAGE], run);
+behaviour!(
+    HandleLeak,
+    "handle-leak",
+    "Opens walkers and forgets them",
+    [STORAGE],
+    run
+);
 
 /// Over the 8 that the contract allows.
 const TRIES: usize = 64;

@@ -3,14 +3,22 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(HoardTable, "hoard-table", "Keeps every walker and asks for more", [STORAGE], run);
+behaviour!(
+    HoardTable,
+    "hoard-table",
+    "Keeps every walker and asks for more",
+    [STORAGE],
+    run
+);
 
 /// Far over the 8 that the contract allows.
 const TRIES: usize = 10_000;
 
 fn run() -> Result<Summary, Failure> {
     let roots = storage::roots()?;
-    let Some(root) = roots.first() else { return Ok(Summary::warned("no root")) };
+    let Some(root) = roots.first() else {
+        return Ok(Summary::warned("no root"));
+    };
     let (mut kept, mut refused) = (Vec::new(), 0);
     for _ in 0..TRIES {
         match storage::walk(&root.name, &storage::everything()) {

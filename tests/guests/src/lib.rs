@@ -68,7 +68,6 @@ use spin::Spin;
 use spin_in_host_calls::SpinInHostCalls;
 use trap::Trap;
 
-
 keepwell_sdk::plugin!(
     "hostile",
     "Tasks that misbehave, one way each",

@@ -2,7 +2,13 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(LogEscapes, "log-escapes", "Writes terminal escapes, bidi marks and forged lines", [], run);
+behaviour!(
+    LogEscapes,
+    "log-escapes",
+    "Writes terminal escapes, bidi marks and forged lines",
+    [],
+    run
+);
 
 /// Colours, clearing, a title, a link, 8-bit CSI, bidi overrides, line breaks of every kind, a
 /// forged line, NUL, a byte order mark, a lone combining mark.
@@ -23,7 +29,10 @@ fn run() -> Result<Summary, Failure> {
     for text in TEXTS {
         log::info!("{text}");
         progress(1, 1, text, text);
-        finding(Severity::Info, "escapes", text, text).detail(text).fact(text, text).report();
+        finding(Severity::Info, "escapes", text, text)
+            .detail(text)
+            .fact(text, text)
+            .report();
     }
     Ok(Summary::done(TEXTS.concat()).with(&json!({ "texts": TEXTS })))
 }

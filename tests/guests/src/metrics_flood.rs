@@ -2,7 +2,13 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(MetricsFlood, "metrics-flood", "Measures without end", [], run);
+behaviour!(
+    MetricsFlood,
+    "metrics-flood",
+    "Measures without end",
+    [],
+    run
+);
 
 fn run() -> Result<Summary, Failure> {
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0] {

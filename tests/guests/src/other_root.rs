@@ -2,9 +2,25 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(OtherRoot, "other-root", "Asks for roots and stores not granted", [STORAGE, SHARDS], run);
+behaviour!(
+    OtherRoot,
+    "other-root",
+    "Asks for roots and stores not granted",
+    [STORAGE, SHARDS],
+    run
+);
 
-const NAMES: [&str; 9] = ["", "/", ".", "..", "etc", "TMP", "tmp/", "tmp\0", "not-granted"];
+const NAMES: [&str; 9] = [
+    "",
+    "/",
+    ".",
+    "..",
+    "etc",
+    "TMP",
+    "tmp/",
+    "tmp\0",
+    "not-granted",
+];
 
 fn run() -> Result<Summary, Failure> {
     let everything = storage::everything();
@@ -23,4 +39,8 @@ fn run() -> Result<Summary, Failure> {
     Ok(Summary::done("asked").with(&json!({ "answers": answers })))
 }
 
-const ONE: shards::Budget = shards::Budget { max_bytes: 1, max_shards: 1, max_seconds: 1 };
+const ONE: shards::Budget = shards::Budget {
+    max_bytes: 1,
+    max_shards: 1,
+    max_seconds: 1,
+};

@@ -2,7 +2,13 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(Paths, "paths", "Asks for paths outside of every root", [STORAGE], run);
+behaviour!(
+    Paths,
+    "paths",
+    "Asks for paths outside of every root",
+    [STORAGE],
+    run
+);
 
 /// What to ask, and how to name it in the answer. `outside`, `loop` and `host` are links that
 /// the test puts into the root.

@@ -1,9 +1,15 @@
 //! Proposes the same entries again and again, past every budget.
 
-use keepwell_sdk::prelude::*;
 use keepwell_sdk::clean::{BATCH, Proposal};
+use keepwell_sdk::prelude::*;
 
-behaviour!(ProposeFlood, "propose-flood", "Proposes more than any budget", [STORAGE, CLEAN], run);
+behaviour!(
+    ProposeFlood,
+    "propose-flood",
+    "Proposes more than any budget",
+    [STORAGE, CLEAN],
+    run
+);
 
 const ROUNDS: usize = 1_000;
 

@@ -1,10 +1,16 @@
 //! Forges proposals: another file's identity, paths outside, other roots, absurd reasons.
 
-use keepwell_sdk::prelude::*;
 use keepwell_sdk::clean::Proposal;
+use keepwell_sdk::prelude::*;
 use keepwell_sdk::storage::{Entry, Identity, Kind};
 
-behaviour!(ProposeOutside, "propose-outside", "Proposes what it may not", [STORAGE, CLEAN], run);
+behaviour!(
+    ProposeOutside,
+    "propose-outside",
+    "Proposes what it may not",
+    [STORAGE, CLEAN],
+    run
+);
 
 fn forged(path: &[u8]) -> Entry {
     Entry {
@@ -15,7 +21,12 @@ fn forged(path: &[u8]) -> Entry {
         links: 1,
         owner: 0,
         in_use: false,
-        identity: Identity { device: 1, inode: 2, mtime_ns: 0, ctime_ns: i64::MIN },
+        identity: Identity {
+            device: 1,
+            inode: 2,
+            mtime_ns: 0,
+            ctime_ns: i64::MIN,
+        },
     }
 }
 
@@ -32,10 +43,31 @@ fn run() -> Result<Summary, Failure> {
         // A real entry, made to look old, or with another's identity, or of another kind.
         if let Some(real) = storage::walk(&root.name, &storage::everything())?.next() {
             let real = real?;
-            all.push(("aged", Entry { touched: 0, ..real.clone() }));
-            let identity = Identity { inode: real.identity.inode ^ 1, ..real.identity };
-            all.push(("other-identity", Entry { identity, ..real.clone() }));
-            all.push(("other-kind", Entry { kind: Kind::Symlink, ..real.clone() }));
+            all.push((
+                "aged",
+                Entry {
+                    touched: 0,
+                    ..real.clone()
+                },
+            ));
+            let identity = Identity {
+                inode: real.identity.inode ^ 1,
+                ..real.identity
+            };
+            all.push((
+                "other-identity",
+                Entry {
+                    identity,
+                    ..real.clone()
+                },
+            ));
+            all.push((
+                "other-kind",
+                Entry {
+                    kind: Kind::Symlink,
+                    ..real.clone()
+                },
+            ));
             all.push(("smaller", Entry { size: 0, ..real }));
         }
         for (name, entry) in all {
@@ -44,7 +76,10 @@ fn run() -> Result<Summary, Failure> {
             answers.insert(name.into(), json!({ "one": one, "tree": tree }));
         }
         let long = Proposal::new(forged(b"x"), "r".repeat(1 << 20));
-        answers.insert("long-reason".into(), json!({ "one": one(&root.name, long) }));
+        answers.insert(
+            "long-reason".into(),
+            json!({ "one": one(&root.name, long) }),
+        );
         let many = vec![Proposal::new(forged(b"x"), ""); 100_000];
         let many = answer(clean::quarantine(&root.name, &many).map(|_| 0));
         answers.insert("many".into(), json!({ "call": many }));

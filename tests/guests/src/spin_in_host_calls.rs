@@ -2,7 +2,13 @@
 
 use keepwell_sdk::prelude::*;
 
-behaviour!(SpinInHostCalls, "spin-in-host-calls", "Calls the clock for ever", [], run);
+behaviour!(
+    SpinInHostCalls,
+    "spin-in-host-calls",
+    "Calls the clock for ever",
+    [],
+    run
+);
 
 fn run() -> Result<Summary, Failure> {
     loop {
