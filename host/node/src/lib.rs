@@ -1,1 +1,19 @@
+//! The only hands on the machine: sensors that read and actuators that apply and undo. Linux.
 
+mod at;
+mod cleanable;
+pub mod in_use;
+pub mod metrics;
+pub mod mounts;
+pub mod networks;
+pub mod pressure;
+pub mod processes;
+pub mod quarantine;
+pub mod root;
+pub mod shards;
+mod survey;
+mod tree;
+pub mod walk;
+
+pub use cleanable::check_cleanable;
+pub use survey::{Inventory, Usage, inventory, survey, usage};
