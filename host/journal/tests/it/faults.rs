@@ -98,7 +98,7 @@ fn after_kill_every_acknowledged_entry_is_there() {
         let mut lines = out.lines().map(Result::unwrap);
         let mut seen = 0;
         // Killed after ever more commits, and at ever other moments of the one under way.
-        while let Some(line) = lines.next() {
+        for line in lines.by_ref() {
             if let Some(rest) = line.strip_prefix("acknowledged ") {
                 let (index, n) = rest.split_once(' ').unwrap();
                 acknowledged.insert(index.parse().unwrap(), n.parse().unwrap());
