@@ -1,1 +1,36 @@
+//! Bundles: the signed file a plugin travels in, who may sign it, and what its component may
+//! import. Bytes go in, verified values come out; only `keyfile` touches the disk.
+//!
+//! A `.kwb` is a deterministic ustar of an OCI image layout. Its first layer is a DSSE envelope
+//! whose payload, an in-toto statement, holds the plugin's manifest; its second is the component.
 
+mod bundle;
+mod component;
+mod envelope;
+mod error;
+mod glob;
+mod key;
+mod keyfile;
+mod layout;
+mod lock;
+mod statement;
+mod strict;
+pub mod tar;
+mod trust;
+
+pub use bundle::{
+    Bundle, Draft, Unsigned, UnverifiedInspection, add_signature, build, inspect, open, pae,
+};
+pub use component::{
+    COMPONENT_MAX_BYTES, ComponentError, Import, Scan, check_against, encode, scan,
+};
+pub use envelope::{PAYLOAD_MAX_BYTES, PAYLOAD_TYPE, SIGNATURES_MAX};
+pub use error::BundleError;
+pub use key::{BadKey, PublicKey, SecretKey};
+pub use keyfile::{KeyFileError, read_secret, write_secret};
+pub use layout::BUNDLE_MAX_BYTES;
+pub use lock::{Lock, LockEntry, LockError};
+pub use statement::{
+    ComponentInfo, PREDICATE_TYPE, Predicate, RELEASE_MAX, STATEMENT_TYPE, Statement,
+};
+pub use trust::{Trust, TrustError, TrustedKey};

@@ -1,0 +1,346 @@
+//! Bundles from first to last: a draft is built, signed, and opened against a trust file.
+
+use crate::component::{self, Scan};
+use crate::envelope::{Envelope, PAYLOAD_MAX_BYTES};
+use crate::error::BundleError;
+use crate::key::SecretKey;
+use crate::layout::{self, Layers};
+use crate::statement::{ComponentInfo, Predicate, Statement};
+use crate::trust::Trust;
+use keepwell_model::grant::Signer;
+use keepwell_model::id::Digest;
+use keepwell_model::manifest::Manifest;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What a publisher wants to ship.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub manifest: Manifest,
+    pub component: Vec<u8>,
+    /// Who publishes it, for people.
+    pub publisher: String,
+    /// Grows with each release, from 1.
+    pub release: u64,
+    /// Milliseconds since the Unix epoch; `None` leaves the time out.
+    pub issued_ms: Option<u64>,
+}
+
+/// A checked draft: what remains is to sign the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsigned {
+    pub payload: Vec<u8>,
+    pub component: Vec<u8>,
+}
+
+/// Checks the component against the manifest and writes the payload. Same draft, same bytes.
+pub fn build(draft: &Draft) -> Result<Unsigned, BundleError> {
+    let scan = component::scan(&draft.component)?;
+    component::check_against(&scan, &draft.manifest)?;
+    let statement = Statement::new(Predicate {
+        schema: Statement::schema(),
+        publisher: draft.publisher.clone(),
+        release: draft.release,
+        issued_ms: draft.issued_ms,
+        component: ComponentInfo {
+            digest: Digest::of(&draft.component),
+            imports: scan.imports,
+        },
+        manifest: draft.manifest.clone(),
+    });
+    let payload = statement.to_payload()?;
+    BundleError::check_size("payload", payload.len(), PAYLOAD_MAX_BYTES)?;
+    Ok(Unsigned {
+        payload,
+        component: draft.component.clone(),
+    })
+}
+
+impl Unsigned {
+    /// The bytes of the `.kwb`. Ed25519 is deterministic, so the same key gives the same bytes.
+    pub fn sign(&self, key: &SecretKey) -> Result<Vec<u8>, BundleError> {
+        self.write(&[key])
+    }
+
+    fn write(&self, keys: &[&SecretKey]) -> Result<Vec<u8>, BundleError> {
+        let mut envelope = Envelope {
+            payload: self.payload.clone(),
+            signatures: vec![],
+        };
+        for key in keys {
+            envelope.sign(key)?;
+        }
+        layout::write(Layers {
+            envelope: &envelope.to_bytes()?,
+            component: &self.component,
+        })
+    }
+
+    /// A `.kwb` without any signature, for [`inspect`] and [`add_signature`]; never opens.
+    pub fn unsigned(&self) -> Result<Vec<u8>, BundleError> {
+        self.write(&[])
+    }
+}
+
+/// Signs an existing bundle once more; the bundle's id stays. What is signed must be sound.
+pub fn add_signature(kwb: &[u8], key: &SecretKey) -> Result<Vec<u8>, BundleError> {
+    let layers = layout::read(kwb)?;
+    let mut envelope = Envelope::parse(layers.envelope)?;
+    let statement = Statement::parse(&envelope.payload)?;
+    check_component(&statement, layers.component)?;
+    envelope.sign(key)?;
+    layout::write(Layers {
+        envelope: &envelope.to_bytes()?,
+        ..layers
+    })
+}
+
+/// A verified bundle. Only [`open`] makes one.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Bundle {
+    /// SHA-256 of the payload: a further signature does not change it.
+    pub id: Digest,
+    pub statement: Statement,
+    pub manifest: Manifest,
+    pub component: Vec<u8>,
+    pub component_digest: Digest,
+    pub scan: Scan,
+    pub signer: Signer,
+}
+
+/// Verifies, then reads: strict container, signatures over the exact payload, and only then the
+/// payload itself; last what its signer may sign.
+pub fn open(kwb: &[u8], trust: &Trust) -> Result<Bundle, BundleError> {
+    let layers = layout::read(kwb)?;
+    let envelope = Envelope::parse(layers.envelope)?;
+    let signers = verify(&envelope, trust)?;
+    let statement = Statement::parse(&envelope.payload)?;
+    let scan = check_component(&statement, layers.component)?;
+    let signer = choose(signers, trust, &statement.predicate.manifest)?;
+    Ok(Bundle {
+        id: Digest::of(&envelope.payload),
+        manifest: statement.predicate.manifest.clone(),
+        component: layers.component.to_vec(),
+        component_digest: statement.predicate.component.digest,
+        statement,
+        scan,
+        signer,
+    })
+}
+
+/// The trusted signers whose signatures verify, each key once, however often it signed. One
+/// false signature under a trusted key refuses the bundle, whatever else it carries.
+fn verify(envelope: &Envelope, trust: &Trust) -> Result<Vec<Signer>, BundleError> {
+    if envelope.signatures.is_empty() {
+        return Err(BundleError::Unsigned);
+    }
+    let pae = envelope.pae();
+    let mut signers = BTreeMap::new();
+    for signed in &envelope.signatures {
+        let Some((name, key)) = trust.find(&signed.key_id) else {
+            continue;
+        };
+        if !signed.verifies(&key.public, &pae) {
+            return Err(BundleError::BadSignature {
+                signer: name.to_owned(),
+                key_id: signed.key_id.clone(),
+            });
+        }
+        signers.insert(signed.key_id.clone(), key.signer(name));
+    }
+    if signers.is_empty() {
+        return Err(BundleError::UnknownSigner {
+            key_ids: envelope
+                .signatures
+                .iter()
+                .map(|s| s.key_id.clone())
+                .collect(),
+        });
+    }
+    Ok(signers.into_values().collect())
+}
+
+/// The nearest signer that may sign this plugin, else why the nearest may not. Ordered by tier
+/// and name, never by the order in the file, which anybody can change.
+fn choose(
+    mut signers: Vec<Signer>,
+    trust: &Trust,
+    manifest: &Manifest,
+) -> Result<Signer, BundleError> {
+    signers.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
+    let mut first_refusal = None;
+    for signer in signers {
+        match trust.permits(&signer, manifest) {
+            Ok(()) => return Ok(signer),
+            Err(e) => {
+                first_refusal.get_or_insert(e);
+            }
+        }
+    }
+    Err(first_refusal.unwrap_or(BundleError::Unsigned))
+}
+
+/// The component is the one the statement names, imports what it says, and no more than the
+/// manifest asks for.
+fn check_component(statement: &Statement, bytes: &[u8]) -> Result<Scan, BundleError> {
+    let said = &statement.predicate.component;
+    if Digest::of(bytes) != said.digest {
+        return Err(BundleError::damaged(
+            "its component",
+            "it is not the one the statement names",
+        ));
+    }
+    let scan = component::scan(bytes)?;
+    if scan.imports != said.imports {
+        return Err(BundleError::damaged(
+            "its component",
+            "it imports something else than the statement says",
+        ));
+    }
+    component::check_against(&scan, &statement.predicate.manifest)?;
+    Ok(scan)
+}
+
+/// What a file claims to be. NOT VERIFIED: for showing to a person, never for deciding.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct UnverifiedInspection {
+    pub id: Digest,
+    pub statement: Statement,
+    pub manifest: Manifest,
+    pub component_digest: Digest,
+    pub component_bytes: usize,
+    /// What the component really imports; `None` when it is refused.
+    pub scan: Option<Scan>,
+    /// Why the component is refused.
+    pub refused: Option<String>,
+    /// Key ids as the envelope names them; anybody can write any there.
+    pub key_ids: Vec<String>,
+}
+
+/// Parses without trusting anybody. Pure and total, so it is also the target for fuzzing.
+pub fn inspect(kwb: &[u8]) -> Result<UnverifiedInspection, BundleError> {
+    let layers = layout::read(kwb)?;
+    let envelope = Envelope::parse(layers.envelope)?;
+    let statement = Statement::parse(&envelope.payload)?;
+    let (scan, refused) = match component::scan(layers.component) {
+        Ok(scan) => (Some(scan), None),
+        Err(e) => (None, Some(e.to_string())),
+    };
+    Ok(UnverifiedInspection {
+        id: Digest::of(&envelope.payload),
+        manifest: statement.predicate.manifest.clone(),
+        statement,
+        component_digest: Digest::of(layers.component),
+        component_bytes: layers.component.len(),
+        scan,
+        refused,
+        key_ids: envelope.signatures.into_iter().map(|s| s.key_id).collect(),
+    })
+}
+
+/// The exact bytes that each signature covers, for checking with other tools.
+pub fn pae(kwb: &[u8]) -> Result<Vec<u8>, BundleError> {
+    Ok(Envelope::parse(layout::read(kwb)?.envelope)?.pae())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::TrustedKey;
+    use keepwell_model::grant::Tier;
+
+    fn key(n: u8) -> SecretKey {
+        SecretKey::generate([n; 32])
+    }
+
+    fn trusting(n: u8) -> Trust {
+        let key = TrustedKey {
+            public: key(n).public(),
+            tier: Tier::Own,
+            names: vec!["*".into()],
+            capabilities: vec![],
+        };
+        let mut trust = Trust::default();
+        trust.add("own", key).unwrap();
+        trust
+    }
+
+    fn signed(payload: &str, keys: &[u8]) -> Envelope {
+        let mut envelope = Envelope {
+            payload: payload.into(),
+            signatures: vec![],
+        };
+        for n in keys {
+            envelope.sign(&key(*n)).unwrap();
+        }
+        envelope
+    }
+
+    fn opened(envelope: &Envelope, component: &[u8]) -> BundleError {
+        let envelope = envelope.to_bytes().unwrap();
+        let kwb = layout::write(Layers {
+            envelope: &envelope,
+            component,
+        });
+        open(&kwb.unwrap(), &trusting(1)).unwrap_err()
+    }
+
+    fn statement(component: &[u8]) -> String {
+        let hex = Digest::of(component).hex();
+        format!(
+            r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"name":"component.wasm","digest":{{"sha256":"{hex}"}}}}],"predicateType":"urn:keepwell:plugin:v1","predicate":{{"schema":1,"publisher":"p","release":1,"component":{{"digest":"sha256:{hex}","imports":[]}},"manifest":{{"schema":1,"name":"n","version":"1.0.0","description":"d","contract":"0.1.0","tasks":[{{"name":"t","description":"d","needs":[],"settings":[{{"name":"s","help":"h","default":{{"a":1}}}}]}}]}}}}}}"#
+        )
+    }
+
+    #[test]
+    fn a_payload_changed_after_signing_is_never_parsed() {
+        let mut envelope = signed("{}", &[1]);
+        envelope.payload = b"not even JSON".to_vec();
+        assert_eq!(opened(&envelope, b"c").code(), "bad-signature");
+    }
+
+    #[test]
+    fn a_false_signature_refuses_whatever_stands_beside_it() {
+        let mut envelope = signed("{}", &[1, 2]);
+        let ours = key(1).public().key_id();
+        for one in &mut envelope.signatures {
+            if one.key_id == ours {
+                one.signature = key(3).sign(&signed("{}", &[]).pae());
+            }
+        }
+        assert_eq!(opened(&envelope, b"c").code(), "bad-signature");
+    }
+
+    #[test]
+    fn one_key_counts_once_however_often_it_signed() {
+        let mut envelope = signed("{}", &[1]);
+        let twice = envelope.signatures[0].clone();
+        envelope.signatures.push(twice);
+        assert_eq!(verify(&envelope, &trusting(1)).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn signed_statements_are_still_read_strictly() {
+        let good = statement(b"c");
+        // Sound up to the component, which is none.
+        assert_eq!(opened(&signed(&good, &[1]), b"c").code(), "bad-component");
+        assert_eq!(opened(&signed(&good, &[1]), b"other").code(), "damaged");
+        for (from, to) in [
+            (r#"{"a":1}"#, r#"{"a":1,"a":2}"#),
+            (r#""publisher""#, r#""extra":1,"publisher""#),
+            (r#""release":1"#, r#""release":1,"release":2"#),
+            ("urn:keepwell:plugin:v1", "urn:keepwell:plugin:v2"),
+            ("component.wasm", "other.wasm"),
+            (r#"{"schema":1,"publisher""#, r#"{"schema":2,"publisher""#),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            assert_eq!(opened(&signed(&bad, &[1]), b"c").code(), "damaged", "{to}");
+        }
+        let other = good.replace(r#""release":1"#, r#""release":9007199254740992"#);
+        assert_eq!(opened(&signed(&other, &[1]), b"c").code(), "bad-draft");
+    }
+}

@@ -1,0 +1,105 @@
+//! Other tools agree: openssl on the signature, GNU tar on the files.
+
+#[expect(dead_code, reason = "each test file uses its own part of the fixture")]
+mod fixture;
+
+use fixture::{key, kwb};
+use keepwell_bundle::{SecretKey, pae, tar};
+use std::path::Path;
+use std::process::Output;
+
+/// Runs a tool in `folder`; `None`, and a line that says so, when it is not installed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "these tests compare with other programs"
+)]
+fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
+    let mut command = std::process::Command::new(program);
+    match command.args(arguments).current_dir(folder).output() {
+        Ok(output) => Some(output),
+        Err(e) => {
+            eprintln!("SKIPPED: `{program}` cannot be run: {e}");
+            None
+        }
+    }
+}
+
+/// The envelope's first signature, taken out as a person would.
+fn signature(kwb: &[u8]) -> Vec<u8> {
+    let entries = tar::read(kwb).unwrap();
+    let json = entries
+        .iter()
+        .find_map(|e| e.content.starts_with(b"{\"payload\"").then_some(e.content))
+        .unwrap();
+    let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+    let base64 = json["signatures"][0]["sig"].as_str().unwrap();
+    data_encoding::BASE64.decode(base64.as_bytes()).unwrap()
+}
+
+#[test]
+fn openssl_checks_the_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let bytes = kwb();
+    write("k.pub", key(1).public().to_pem().as_bytes());
+    write("sig", &signature(&bytes));
+    write("pae.bin", &pae(&bytes).unwrap());
+    let line = "pkeyutl -verify -pubin -inkey k.pub -rawin -in pae.bin -sigfile sig";
+    let arguments: Vec<&str> = line.split(' ').collect();
+    let Some(output) = run(folder.path(), "openssl", &arguments) else {
+        return;
+    };
+    assert!(output.status.success(), "{output:?}");
+    write("pae.bin", b"something else");
+    let output = run(folder.path(), "openssl", &arguments).unwrap();
+    assert!(!output.status.success(), "{output:?}");
+}
+
+#[test]
+fn openssl_and_we_read_each_other_s_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = folder.path().join("ours.pem");
+    std::fs::write(&ours, key(1).to_pem()).unwrap();
+    let Some(output) = run(
+        folder.path(),
+        "openssl",
+        &["pkey", "-in", "ours.pem", "-pubout"],
+    ) else {
+        return;
+    };
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        key(1).public().to_pem()
+    );
+    let arguments = ["genpkey", "-algorithm", "ed25519"];
+    let theirs = run(folder.path(), "openssl", &arguments).unwrap().stdout;
+    let theirs = String::from_utf8(theirs).unwrap();
+    assert_eq!(SecretKey::from_pem(&theirs).unwrap().to_pem(), theirs);
+}
+
+#[test]
+fn gnu_tar_lists_and_extracts_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = kwb();
+    std::fs::write(folder.path().join("a.kwb"), &bytes).unwrap();
+    let Some(listed) = run(folder.path(), "tar", &["-tf", "a.kwb"]) else {
+        return;
+    };
+    assert!(
+        listed.status.success() && listed.stderr.is_empty(),
+        "{listed:?}"
+    );
+    let entries = tar::read(&bytes).unwrap();
+    let names: Vec<&str> = entries.iter().map(|e| e.name).collect();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(listed.lines().collect::<Vec<_>>(), names);
+    let extracted = run(folder.path(), "tar", &["-xf", "a.kwb"]).unwrap();
+    assert!(
+        extracted.status.success() && extracted.stderr.is_empty(),
+        "{extracted:?}"
+    );
+    for entry in entries.iter().filter(|e| !e.name.ends_with('/')) {
+        let found = std::fs::read(folder.path().join(entry.name)).unwrap();
+        assert_eq!(found, entry.content, "{}", entry.name);
+    }
+}
