@@ -1,1 +1,13 @@
-//! x
+//! The maintenance host: pipeline and command line. See `pipeline` for one run from left to right.
+
+pub mod cargo;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod node;
+pub mod node_dir;
+pub mod pipeline;
+pub mod plugins;
+pub mod show;
+pub mod worker;

@@ -211,6 +211,9 @@ impl Report {
                 }
             }
             Event::Stopped { remaining, why } => {
+                let total = self.plan.as_ref().map_or(0, |p| p.actions);
+                self.applied.open = None;
+                self.applied.next = total.saturating_sub(*remaining);
                 self.applied.remaining = *remaining;
                 self.reason = Some(why.clone());
             }
@@ -241,7 +244,6 @@ impl Report {
                 self.state = RunState::Running;
                 self.reason = None;
                 self.ended = None;
-                self.applied.open = None;
                 self.applied.remaining = 0;
             }
             Event::RunEnded {

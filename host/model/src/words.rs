@@ -3,13 +3,31 @@
 use serde::{Deserialize, Serialize};
 
 /// A call's typed no. Reaches the guest as `types.refusal`; never traps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     pub code: Code,
     pub message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub hint: Option<String>,
+}
+
+/// An absent hint is left out of JSON. Binary formats, which know fields by their place, get it
+/// always: refusals travel between worker and host in one of them.
+impl Serialize for Refusal {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let told = self.hint.is_some() || !s.is_human_readable();
+        let mut fields = s.serialize_struct("Refusal", if told { 3 } else { 2 })?;
+        fields.serialize_field("code", &self.code)?;
+        fields.serialize_field("message", &self.message)?;
+        if told {
+            fields.serialize_field("hint", &self.hint)?;
+        } else {
+            fields.skip_field("hint")?;
+        }
+        fields.end()
+    }
 }
 
 /// Stable refusal codes, spelled in the contract as their lower-case names.
@@ -174,6 +192,16 @@ mod tests {
             printable("\x1b[2Jhi\n\u{202e}x", 100),
             "\u{fffd}[2Jhi\u{fffd}\u{fffd}x"
         );
+    }
+
+    #[test]
+    fn a_refusal_without_a_hint_says_nothing_of_it_in_json() {
+        let refusal = Refusal::busy("b");
+        let json = serde_json::to_string(&refusal).unwrap();
+        assert_eq!(json, r#"{"code":"busy","message":"b"}"#);
+        assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal);
+        let json = serde_json::to_string(&refusal.hint("h")).unwrap();
+        assert_eq!(json, r#"{"code":"busy","message":"b","hint":"h"}"#);
     }
 
     #[test]

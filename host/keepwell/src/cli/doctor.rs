@@ -1,0 +1,222 @@
+//! `doctor`: what this machine offers, what is in the way, and what to do about it.
+
+use super::Global;
+use crate::config;
+use crate::error::Result;
+use crate::plugins;
+use crate::show::{GREEN, RED, YELLOW, paint};
+use keepwell_model::state::Exit;
+use serde::Serialize;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only checks whose id begins with this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Ok,
+    Warning,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    id: &'static str,
+    level: Level,
+    says: String,
+    hint: Option<String>,
+}
+
+fn check(id: &'static str, level: Level, says: impl Into<String>, hint: Option<&str>) -> Check {
+    Check {
+        id,
+        level,
+        says: says.into(),
+        hint: hint.map(str::to_owned),
+    }
+}
+
+pub(super) fn doctor(global: &Global, args: &Args) -> Result<Exit> {
+    let mut checks = kernel();
+    checks.extend(node(global));
+    if let Some(only) = &args.only {
+        checks.retain(|c| c.id.starts_with(only.as_str()));
+    }
+    let worst = checks.iter().map(|c| c.level).max().unwrap_or(Level::Ok);
+    global
+        .out()
+        .rows(&checks, &["check", "state", "says"], |c| {
+            let word = match c.level {
+                Level::Ok => paint("ok", GREEN),
+                Level::Warning => paint("warning", YELLOW),
+                Level::Bad => paint("bad", RED),
+            };
+            let hint = c
+                .hint
+                .as_ref()
+                .map_or_else(String::new, |h| format!(" (hint: {h})"));
+            vec![c.id.to_owned(), word, format!("{}{hint}", c.says)]
+        });
+    Ok(match worst {
+        Level::Ok => Exit::Done,
+        Level::Warning => Exit::Warned,
+        Level::Bad => Exit::Failed,
+    })
+}
+
+fn kernel() -> Vec<Check> {
+    let landlock = match keepwell_sandbox::landlock_abi() {
+        Some(abi) if abi >= 4 => check(
+            "kernel.landlock",
+            Level::Ok,
+            format!("ABI {abi}: files and network"),
+            None,
+        ),
+        Some(abi) => check(
+            "kernel.landlock",
+            Level::Warning,
+            format!("ABI {abi}: files only, network is closed by seccomp alone"),
+            Some("Linux 6.7 or later closes both"),
+        ),
+        None => check(
+            "kernel.landlock",
+            Level::Bad,
+            "absent: plugins of third parties will not run",
+            Some("a kernel of 5.13 or later with CONFIG_SECURITY_LANDLOCK=y"),
+        ),
+    };
+    let seccomp = if keepwell_sandbox::seccomp_available() {
+        check("kernel.seccomp", Level::Ok, "available", None)
+    } else {
+        check(
+            "kernel.seccomp",
+            Level::Bad,
+            "absent",
+            Some("a kernel with CONFIG_SECCOMP_FILTER=y"),
+        )
+    };
+    let pressure = match keepwell_node::pressure::pressure(keepwell_node::pressure::Contended::Io) {
+        Ok(Some(_)) => check(
+            "kernel.pressure",
+            Level::Ok,
+            "pressure-stall information is there",
+            None,
+        ),
+        Ok(None) => check(
+            "kernel.pressure",
+            Level::Warning,
+            "no pressure-stall information",
+            Some("boot with psi=1"),
+        ),
+        Err(e) => check("kernel.pressure", Level::Warning, e.message, None),
+    };
+    let in_use = if keepwell_node::in_use::in_use(&[]).complete() {
+        check(
+            "node.open-files",
+            Level::Ok,
+            "every process can be asked for its open files",
+            None,
+        )
+    } else {
+        check(
+            "node.open-files",
+            Level::Warning,
+            "some processes cannot be asked for their open files",
+            Some("run as root, or grant longer minimum ages"),
+        )
+    };
+    vec![landlock, seccomp, pressure, in_use]
+}
+
+fn node(global: &Global) -> Vec<Check> {
+    let dir = global.dir();
+    if !dir.config_file().exists() {
+        let says = format!("{} is not a node directory", dir.path().display());
+        return vec![check(
+            "node.directory",
+            Level::Warning,
+            says,
+            Some("`keepwell init DIR` makes one"),
+        )];
+    }
+    let config = match config::load(&dir) {
+        Ok(config) => config,
+        Err(e) => {
+            return vec![check(
+                "node.config",
+                Level::Bad,
+                e.message,
+                Some("`keepwell config check` shows where"),
+            )];
+        }
+    };
+    let mut checks = vec![check(
+        "node.config",
+        Level::Ok,
+        format!("{} tasks", config.tasks.len()),
+        None,
+    )];
+    for problem in config::check_node(&config) {
+        checks.push(check("node.config", Level::Bad, problem.message, None));
+    }
+    checks.push(key_mode(&dir));
+    match plugins::trust(&dir) {
+        Ok(trust) if trust.keys().is_empty() => {
+            checks.push(check(
+                "node.trust",
+                Level::Warning,
+                "no key is trusted: no plugin will run",
+                Some("`keepwell trust add`"),
+            ));
+        }
+        Ok(trust) => checks.push(check(
+            "node.trust",
+            Level::Ok,
+            format!("{} keys", trust.keys().len()),
+            None,
+        )),
+        Err(e) => checks.push(check("node.trust", Level::Bad, e.message, None)),
+    }
+    for (name, root) in &config.node.roots {
+        match keepwell_node::root::Root::open(name, &root.path) {
+            Ok(_) => checks.push(check(
+                "node.root",
+                Level::Ok,
+                format!("{name}: {}", root.path.display()),
+                None,
+            )),
+            Err(e) => checks.push(check(
+                "node.root",
+                Level::Bad,
+                format!("{name}: {e}"),
+                e.hint.as_deref(),
+            )),
+        }
+    }
+    checks
+}
+
+fn key_mode(dir: &crate::node_dir::NodeDir) -> Check {
+    use std::os::unix::fs::MetadataExt as _;
+    match std::fs::metadata(dir.node_key()) {
+        Ok(meta) if meta.mode() & 0o077 == 0 => {
+            check("node.key", Level::Ok, "readable by its owner alone", None)
+        }
+        Ok(_) => check(
+            "node.key",
+            Level::Bad,
+            "others can read the node's key",
+            Some("chmod 600 keys/node.key"),
+        ),
+        Err(e) => check(
+            "node.key",
+            Level::Bad,
+            format!("cannot be read: {e}"),
+            Some("restore it from your copy"),
+        ),
+    }
+}

@@ -1,0 +1,213 @@
+//! The command line: what was typed becomes what it means, then one file per noun does it.
+
+mod audit;
+mod bundle;
+mod config;
+mod doctor;
+mod init;
+mod plugin;
+mod quarantine;
+mod run;
+mod runs;
+mod status;
+mod store;
+mod task;
+mod template;
+mod trust;
+
+use crate::error::{Error, Result};
+use crate::node_dir::NodeDir;
+use crate::show::{Format, Out};
+use clap::{Parser, Subcommand};
+use keepwell_model::state::Exit;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Runs the maintenance of a node as signed, sandboxed WebAssembly tasks that may look but not
+/// touch: they propose, the host applies, journals and can undo.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keepwell",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 failed or a check is critical, 2 usage, 3 done with warnings, 4 denied,\n\
+                  5 limit hit, 6 interrupted, 70 our bug, 75 not now, 78 bad configuration.\n\n\
+                  Example:\n  keepwell init /tmp/node && keepwell --node /tmp/node run disk-check --set threshold=85"
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Global {
+    /// Node directory.
+    #[arg(
+        long,
+        global = true,
+        env = "KEEPWELL_NODE",
+        default_value = "/etc/keepwell",
+        value_name = "DIR"
+    )]
+    node: PathBuf,
+    /// How data is printed on stdout.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    output: Format,
+    /// Short for --output json.
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+}
+
+impl Global {
+    fn dir(&self) -> NodeDir {
+        NodeDir::new(&self.node)
+    }
+    fn out(&self) -> Out {
+        Out::new(if self.json { Format::Json } else { self.output })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a node directory: configuration, keys, state, the bundled plugins installed.
+    Init(init::Args),
+    /// Look at what this machine offers and what is in the way.
+    Doctor(doctor::Args),
+    /// Check, show or describe the configuration.
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// The node at a glance.
+    Status,
+    /// The configured tasks.
+    #[command(subcommand)]
+    Task(task::Verb),
+    /// Look and propose; apply nothing.
+    Plan(run::PlanArgs),
+    /// Plan, gate, apply, review, report.
+    Run(run::RunArgs),
+    /// Runs that were and are.
+    #[command(subcommand)]
+    Runs(runs::Verb),
+    /// Put back what a run moved aside.
+    Undo(runs::UndoArgs),
+    /// Plugins: make, build, install.
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
+    /// Bundles: the signed files plugins travel in.
+    #[command(subcommand)]
+    Bundle(bundle::Verb),
+    /// Whose plugins this node accepts.
+    #[command(subcommand)]
+    Trust(trust::Verb),
+    /// The journal: show, verify, prove.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Shard stores.
+    #[command(subcommand)]
+    Store(store::Verb),
+    /// What was moved aside and is kept for a while.
+    #[command(subcommand)]
+    Quarantine(quarantine::Verb),
+}
+
+/// Parses, does, and turns what happened into an exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are data; everything else is talk about a usage error.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() {
+                Exit::Usage.code()
+            } else {
+                Exit::Done.code()
+            });
+        }
+    };
+    let out = cli.global.out();
+    match dispatch(cli) {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            out.error(&error);
+            ExitCode::from(error.exit.code())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit> {
+    let global = &cli.global;
+    match cli.verb {
+        Verb::Init(args) => init::init(global, &args),
+        Verb::Doctor(args) => doctor::doctor(global, &args),
+        Verb::Config(verb) => config::config(global, &verb),
+        Verb::Status => status::status(global),
+        Verb::Task(verb) => task::task(global, &verb),
+        Verb::Plan(args) => run::plan(global, &args),
+        Verb::Run(args) => run::run(global, &args),
+        Verb::Runs(verb) => runs::runs(global, &verb),
+        Verb::Undo(args) => runs::undo(global, &args),
+        Verb::Plugin(verb) => plugin::plugin(global, &verb),
+        Verb::Bundle(verb) => bundle::bundle(global, &verb),
+        Verb::Trust(verb) => trust::trust(global, &verb),
+        Verb::Audit(verb) => audit::audit(global, &verb),
+        Verb::Store(verb) => store::store(global, &verb),
+        Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
+    }
+}
+
+/// `key=value` of `--set`; the value is JSON when it parses as such, else text.
+fn parse_setting(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected KEY=VALUE, for example older-than=24h")?;
+    if key.is_empty() {
+        return Err("the key before `=` is empty".into());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
+    Ok((key.to_owned(), value))
+}
+
+/// The one run that `text` names.
+fn find_run(reader: &keepwell_journal::Reader, text: &str) -> Result<keepwell_model::id::RunId> {
+    let found = reader.find_runs(text)?;
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Error::usage(format!("there is no run `{text}`"))
+            .hint("`keepwell runs list` names them")),
+        many => {
+            Err(Error::usage(format!("`{text}` names {} runs", many.len()))
+                .hint("give more of its id"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn settings_are_json_or_text() {
+        assert_eq!(parse_setting("a=85").unwrap().1, serde_json::json!(85));
+        assert_eq!(parse_setting("a=24h").unwrap().1, serde_json::json!("24h"));
+        assert_eq!(
+            parse_setting("a=[\"x\"]").unwrap().1,
+            serde_json::json!(["x"])
+        );
+        assert!(parse_setting("a").is_err() && parse_setting("=1").is_err());
+    }
+}

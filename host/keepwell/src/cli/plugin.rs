@@ -1,0 +1,356 @@
+//! `plugin`: make one, build it, install it.
+
+use super::Global;
+use super::bundle::describe;
+use super::template::PLUGIN_CARGO;
+use crate::error::{Error, Result, chain};
+use crate::node::Node;
+use crate::node_dir::{make_private_dir, write_file};
+use crate::plugins;
+use crate::show;
+use keepwell_bundle::Bundle;
+use keepwell_model::capability::Capability;
+use keepwell_model::event::{Event, Record};
+use keepwell_model::id::PluginName;
+use keepwell_model::manifest::parse_version;
+use keepwell_model::state::Exit;
+use keepwell_model::units::Bytes;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Make a new plugin in DIR, with a task and a test that pass at once.
+    New {
+        dir: PathBuf,
+        /// Where the SDK lies. Default: the version of this program from the registry.
+        #[arg(long, value_name = "DIR")]
+        sdk: Option<PathBuf>,
+    },
+    /// Build the plugin in DIR to a component, and hold its imports against its manifest.
+    Build {
+        dir: PathBuf,
+        /// Default: DIR/target/NAME.wasm.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Run the plugin's own tests against the simulated node, then build it and have it describe
+    /// itself in the real sandbox.
+    Test { dir: PathBuf },
+    /// Verify a bundle, compile it in a limited process, install it.
+    Install { file: PathBuf },
+    /// Install a newer version of an installed plugin.
+    Upgrade { file: PathBuf },
+    /// Remove an installed plugin: NAME, NAME@VERSION or a digest.
+    Remove { plugin: String },
+    /// The installed plugins.
+    List,
+    /// An installed plugin: its tasks, what they ask for and why, what is granted.
+    Inspect { plugin: String },
+}
+
+pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
+    match verb {
+        Verb::New { dir, sdk } => new(dir, sdk.as_deref()),
+        Verb::Build { dir, out } => build(global, dir, out.as_deref()),
+        Verb::Test { dir } => test(global, dir),
+        Verb::Install { file } => install(global, file, false),
+        Verb::Upgrade { file } => install(global, file, true),
+        Verb::Remove { plugin } => remove(global, plugin),
+        Verb::List => list(global),
+        Verb::Inspect { plugin } => inspect(global, plugin),
+    }
+}
+
+fn new(dir: &Path, sdk: Option<&Path>) -> Result<Exit> {
+    if dir.exists() {
+        return Err(Error::usage(format!("{} exists", dir.display())));
+    }
+    let name = dir
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let name = PluginName::new(name).map_err(|e| Error::usage(e.to_string()))?;
+    let sdk = match sdk {
+        Some(path) => {
+            let path = std::path::absolute(path).map_err(|e| Error::io("find", path, &e))?;
+            format!(
+                "{{ path = {} }}",
+                toml::Value::String(path.to_string_lossy().into_owned())
+            )
+        }
+        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
+    };
+    make_private_dir(&dir.join("src"))?;
+    let cargo = PLUGIN_CARGO
+        .replace("{name}", name.as_str())
+        .replace("{sdk}", &sdk);
+    write_file(&dir.join("Cargo.toml"), cargo.as_bytes(), 0o644)?;
+    let lib = super::template::PLUGIN_LIB.replace("{name}", name.as_str());
+    write_file(&dir.join("src/lib.rs"), lib.as_bytes(), 0o644)?;
+    show::line(&format!(
+        "{} is ready\nnext: keepwell plugin test {}",
+        dir.display(),
+        dir.display()
+    ));
+    Ok(Exit::Done)
+}
+
+struct Built {
+    out: PathBuf,
+    manifest: keepwell_model::manifest::Manifest,
+    scan: keepwell_bundle::Scan,
+    module_bytes: usize,
+    component_bytes: usize,
+}
+
+fn make(dir: &Path, out: Option<&Path>) -> Result<Built> {
+    let module = crate::cargo::build_wasm(dir)?;
+    let component = keepwell_bundle::encode(&module).map_err(|e| {
+        Error::failed(format!(
+            "the module does not make a component: {}",
+            chain(&e)
+        ))
+    })?;
+    let scan = keepwell_bundle::scan(&component).map_err(|e| Error::denied(chain(&e)))?;
+    let manifest = describe(&component)?;
+    keepwell_bundle::check_against(&scan, &manifest).map_err(|e| Error::denied(chain(&e)))?;
+    let out = match out {
+        Some(out) => out.to_owned(),
+        None => {
+            make_private_dir(&dir.join("target"))?;
+            dir.join("target").join(format!("{}.wasm", manifest.name))
+        }
+    };
+    write_file(&out, &component, 0o644)?;
+    Ok(Built {
+        out,
+        manifest,
+        scan,
+        module_bytes: module.len(),
+        component_bytes: component.len(),
+    })
+}
+
+fn build(global: &Global, dir: &Path, out: Option<&Path>) -> Result<Exit> {
+    let built = make(dir, out)?;
+    let imports: Vec<&str> = built
+        .scan
+        .imports
+        .iter()
+        .map(|i| i.interface.as_str())
+        .collect();
+    let value = serde_json::json!({
+        "file": built.out, "module_bytes": built.module_bytes, "component_bytes": built.component_bytes,
+        "imports": imports, "manifest": built.manifest,
+    });
+    global.out().document(&value, || {
+        let size = Bytes(built.component_bytes as u64);
+        let mut text = format!("{} ({size})", built.out.display());
+        for import in &built.scan.imports {
+            text.push_str(&format!(
+                "\n  imports {}: {}",
+                import.interface,
+                import.functions.join(", ")
+            ));
+        }
+        text
+    });
+    Ok(Exit::Done)
+}
+
+fn test(global: &Global, dir: &Path) -> Result<Exit> {
+    crate::cargo::test(dir)?;
+    build(global, dir, None)
+}
+
+fn import_lines(bundle: &Bundle) -> Vec<String> {
+    bundle
+        .scan
+        .imports
+        .iter()
+        .flat_map(keepwell_bundle::Import::lines)
+        .collect()
+}
+
+pub(super) fn installed_event(bundle: &Bundle) -> Event {
+    Event::PluginInstalled {
+        plugin: bundle.manifest.name.to_string(),
+        version: bundle.manifest.version.clone(),
+        bundle: bundle.id,
+        component: bundle.component_digest,
+        signer: bundle.signer.name.clone(),
+        imports: import_lines(bundle),
+    }
+}
+
+fn record(node: &Node, event: Event) -> Record {
+    Record {
+        at: crate::clock::now_ms(),
+        run: None,
+        task: None,
+        actor: node.actor.clone(),
+        event,
+    }
+}
+
+fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
+    let node = Node::open(global.dir())?;
+    let refuse = |error: Error| -> Error {
+        let event = Event::PluginRefused {
+            source: file.display().to_string(),
+            reason: error.message.clone(),
+        };
+        match node.journal.commit(record(&node, event)) {
+            Ok(_) => error,
+            Err(journal) => journal.into(),
+        }
+    };
+    let bytes = plugins::read_bundle(file)?;
+    let bundle = keepwell_bundle::open(&bytes, &node.trust)
+        .map_err(|e| refuse(plugins::refused(file, &e)))?;
+    let name = bundle.manifest.name.to_string();
+    let before = plugins::lock(&node.dir)?.find(&name).cloned();
+    match (&before, upgrade) {
+        (None, true) => {
+            return Err(Error::usage(format!("plugin `{name}` is not installed"))
+                .hint("`keepwell plugin install` installs it"));
+        }
+        (Some(old), true)
+            if parse_version(&bundle.manifest.version) <= parse_version(&old.version) =>
+        {
+            return Err(refuse(Error::denied(format!(
+                "version {} is not newer than the installed {}",
+                bundle.manifest.version, old.version
+            ))));
+        }
+        (Some(old), false) if old.bundle != bundle.id => {
+            return Err(Error::usage(format!("plugin `{name}` is installed as {}", old.version))
+                .hint("`keepwell plugin upgrade FILE` replaces it, `keepwell plugin remove` removes it"));
+        }
+        (None, false) | (Some(_), _) => {}
+    }
+    let entry = plugins::install(&node.dir, &node.key, &bytes, &bundle).map_err(refuse)?;
+    if let Some(old) = before.filter(|old| old.version != entry.version) {
+        plugins::remove(&node.dir, &old)?;
+    }
+    node.journal
+        .commit(record(&node, installed_event(&bundle)))?;
+    node.journal.checkpoint()?;
+    let value = serde_json::json!({ "installed": name, "version": bundle.manifest.version, "bundle": bundle.id, "signer": bundle.signer.name });
+    global.out().document(&value, || {
+        format!(
+            "installed {name}@{} signed by `{}`",
+            bundle.manifest.version, bundle.signer.name
+        )
+    });
+    Ok(Exit::Done)
+}
+
+fn remove(global: &Global, wanted: &str) -> Result<Exit> {
+    let node = Node::open(global.dir())?;
+    let lock = plugins::lock(&node.dir)?;
+    let entry = lock
+        .find(wanted)
+        .ok_or_else(|| Error::usage(format!("plugin `{wanted}` is not installed")))?;
+    let users: Vec<&str> = node
+        .config
+        .tasks
+        .values()
+        .filter(|t| lock.find(&t.file.plugin).is_some_and(|e| e == entry))
+        .map(|t| t.name.as_str())
+        .collect();
+    if !users.is_empty() {
+        return Err(Error::denied(format!(
+            "plugin `{}` is used by: {}",
+            entry.name,
+            users.join(", ")
+        ))
+        .hint("remove these tasks' files first"));
+    }
+    plugins::remove(&node.dir, entry)?;
+    node.journal.commit(record(
+        &node,
+        Event::PluginRemoved {
+            plugin: entry.name.to_string(),
+            version: entry.version.clone(),
+        },
+    ))?;
+    node.journal.checkpoint()?;
+    Ok(Exit::Done)
+}
+
+fn list(global: &Global) -> Result<Exit> {
+    let lock = plugins::lock(&global.dir())?;
+    global.out().rows(
+        lock.entries(),
+        &["plugin", "version", "signer", "component", "installed"],
+        |e| {
+            vec![
+                e.name.to_string(),
+                e.version.clone(),
+                e.signer_name.clone(),
+                e.component.short(),
+                crate::clock::readable(e.installed_ms),
+            ]
+        },
+    );
+    Ok(Exit::Done)
+}
+
+fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
+    let dir = global.dir();
+    let trust = plugins::trust(&dir)?;
+    let plugin = plugins::open(&dir, &trust, wanted)?;
+    let manifest = &plugin.bundle.manifest;
+    let config = crate::config::load(&dir)?;
+    let granted = |task: &str, capability: Capability| {
+        let mut names = config.tasks.values().filter(|t| {
+            t.plugin_task() == task
+                && t.file.grant.holds(capability)
+                && t.file.plugin.starts_with(manifest.name.as_str())
+        });
+        names.next().map(|t| t.name.to_string())
+    };
+    let value = serde_json::json!({
+        "manifest": manifest, "bundle": plugin.bundle.id, "component": plugin.bundle.component_digest,
+        "signer": plugin.bundle.signer, "imports": import_lines(&plugin.bundle),
+    });
+    global.out().document(&value, || {
+        let signer = &plugin.bundle.signer;
+        let mut text = format!(
+            "{}@{}: {}\nsigned by `{}` (tier {:?}), key {}\n",
+            manifest.name,
+            manifest.version,
+            manifest.description,
+            signer.name,
+            signer.tier,
+            &signer.key_id[..16]
+        );
+        for task in &manifest.tasks {
+            text.push_str(&format!("\n{}: {}\n", task.name, task.description));
+            for need in &task.needs {
+                let by = granted(&task.name, need.capability).map_or_else(
+                    || "not granted".to_owned(),
+                    |t| format!("granted to task {t}"),
+                );
+                let allowed = if signer.capabilities.contains(&need.capability) {
+                    ""
+                } else {
+                    "; NOT allowed to this signer"
+                };
+                text.push_str(&format!(
+                    "  asks {}: {} ({by}{allowed})\n",
+                    need.capability, need.reason
+                ));
+            }
+            for setting in &task.settings {
+                text.push_str(&format!(
+                    "  setting {} = {}: {}\n",
+                    setting.name, setting.default, setting.help
+                ));
+            }
+        }
+        text
+    });
+    Ok(Exit::Done)
+}

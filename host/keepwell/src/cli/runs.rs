@@ -1,0 +1,221 @@
+//! `runs` and `undo`.
+
+use super::run::{cancel_on, print_result, watch_for_cancel};
+use super::{Global, find_run};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::node::{self, Node};
+use crate::pipeline::{self, Which};
+use crate::show::{self, Format, Live, report_lines};
+use keepwell_journal::{Filter, RunQuery, RunRow};
+use keepwell_model::id::RunId;
+use keepwell_model::report::Report;
+use keepwell_model::state::{Exit, RunState};
+use keepwell_model::units::Bytes;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Newest first.
+    List {
+        #[arg(long)]
+        task: Option<String>,
+        /// Only runs in this state, for example `failed`.
+        #[arg(long, value_parser = parse_state)]
+        state: Option<RunState>,
+        #[arg(long, default_value_t = 20)]
+        limit: u64,
+        /// Only runs that began before this one, for the next page.
+        #[arg(long, value_name = "RUN")]
+        before: Option<String>,
+    },
+    /// The report of a run: a full id, its last 8 digits, or `last`.
+    Show { run: String },
+    /// Watch a run until it ends.
+    Follow { run: String },
+    /// Ask a run to stop at the next safe point.
+    Cancel { run: String },
+    /// Finish the approved plan of a run that was interrupted.
+    Resume { run: String },
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  keepwell undo last\n  keepwell undo 1f2e3d4c --only 17 --only 18"
+)]
+pub(crate) struct UndoArgs {
+    /// A full id, its last 8 digits, or `last`.
+    run: String,
+    /// Only this action of the plan; may be given several times.
+    #[arg(long, value_name = "ACTION")]
+    only: Vec<u64>,
+}
+
+pub(super) fn runs(global: &Global, verb: &Verb) -> Result<Exit> {
+    match verb {
+        Verb::List {
+            task,
+            state,
+            limit,
+            before,
+        } => list(global, task.clone(), *state, *limit, before.as_deref()),
+        Verb::Show { run } => shown(global, run),
+        Verb::Follow { run } => follow(global, run),
+        Verb::Cancel { run } => cancel(global, run),
+        Verb::Resume { run } => resume(global, run),
+    }
+}
+
+fn parse_state(text: &str) -> Result<RunState, String> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        "expected running, done, warned, failed, denied, limited, skipped, missed, cancelled or interrupted".into()
+    })
+}
+
+fn list(
+    global: &Global,
+    task: Option<String>,
+    state: Option<RunState>,
+    limit: u64,
+    before: Option<&str>,
+) -> Result<Exit> {
+    let reader = node::reader(&global.dir())?;
+    let before = before.map(|text| find_run(&reader, text)).transpose()?;
+    let rows = reader.runs(&RunQuery {
+        task,
+        state,
+        before,
+        limit: Some(limit),
+    })?;
+    global.out().rows(
+        &rows,
+        &["run", "task", "state", "began", "took", "says"],
+        |row: &RunRow| {
+            let took = row.ended.map_or_else(String::new, |e| {
+                show::duration(e.saturating_sub(row.started) * 1_000)
+            });
+            let says = row
+                .line
+                .clone()
+                .or_else(|| row.reason.clone())
+                .unwrap_or_default();
+            vec![
+                row.run.short(),
+                row.task.clone(),
+                row.state.to_string(),
+                clock::readable(row.started),
+                took,
+                keepwell_model::words::printable(&says, 60),
+            ]
+        },
+    );
+    Ok(Exit::Done)
+}
+
+fn read_report(reader: &keepwell_journal::Reader, run: RunId) -> Result<Report> {
+    reader
+        .report(run)?
+        .ok_or_else(|| Error::usage(format!("there is no run {run}")))
+}
+
+fn shown(global: &Global, text: &str) -> Result<Exit> {
+    let reader = node::reader(&global.dir())?;
+    let report = read_report(&reader, find_run(&reader, text)?)?;
+    global.out().document(&report, || report_lines(&report));
+    Ok(Exit::Done)
+}
+
+fn follow(global: &Global, text: &str) -> Result<Exit> {
+    let reader = node::reader(&global.dir())?;
+    let run = find_run(&reader, text)?;
+    let mut live = Live::new(global.out().format);
+    let mut after = None;
+    loop {
+        let filter = Filter {
+            run: Some(run),
+            after_index: after,
+            ..Filter::default()
+        };
+        reader.records(&filter, &mut |index, record| {
+            after = Some(index);
+            pipeline::Observer::record(&mut live, &record);
+            ControlFlow::Continue(())
+        })?;
+        let report = read_report(&reader, run)?;
+        if report.state != RunState::Running {
+            live.finish();
+            print_result(global, &report);
+            return Ok(report.exit());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn cancel(global: &Global, text: &str) -> Result<Exit> {
+    let dir = global.dir();
+    let reader = node::reader(&dir)?;
+    let run = find_run(&reader, text)?;
+    let report = read_report(&reader, run)?;
+    if report.state != RunState::Running {
+        return Err(Error::usage(format!("the run ended {}", report.state)));
+    }
+    let file = dir.run(run).join("cancel");
+    std::fs::write(&file, b"").map_err(|e| Error::io("write", &file, &e))?;
+    show::say("asked it to stop at the next safe point");
+    Ok(Exit::Done)
+}
+
+fn resume(global: &Global, text: &str) -> Result<Exit> {
+    let node = Node::open(global.dir())?;
+    let run = find_run(&node.reader()?, text)?;
+    let file = node.dir.run(run).join("cancel");
+    match std::fs::remove_file(&file) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io("remove", &file, &e)),
+    }
+    let cancel = cancel_on(&[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
+    let watch = watch_for_cancel(file, &cancel);
+    let mut live = Live::new(global.out().format);
+    let report = pipeline::resume(&node, run, &mut live, &cancel);
+    live.finish();
+    drop(watch);
+    let report = report?;
+    print_result(global, &report);
+    Ok(report.exit())
+}
+
+pub(super) fn undo(global: &Global, args: &UndoArgs) -> Result<Exit> {
+    let node = Node::open(global.dir())?;
+    let run = find_run(&node.reader()?, &args.run)?;
+    let which = if args.only.is_empty() {
+        Which::All
+    } else {
+        Which::Only(args.only.iter().copied().collect())
+    };
+    let mut live = Live::new(global.out().format);
+    let report = pipeline::undo(&node, run, &which, &mut live);
+    live.finish();
+    let report = report?;
+    let undone = report.undone.clone().unwrap_or_default();
+    if global.out().format == Format::Table {
+        for one in undone.examples.iter().take(20) {
+            show::say(&format!("  action {}: {}", one.action, one.why));
+        }
+        let bytes = report.plan.as_ref().map_or(0, |p| p.bytes);
+        show::line(&format!(
+            "put back {} of {} actions ({} planned)",
+            undone.done,
+            undone.done + undone.not_done,
+            Bytes(bytes)
+        ));
+    } else {
+        global.out().document(&report, String::new);
+    }
+    Ok(if undone.not_done == 0 {
+        Exit::Done
+    } else {
+        Exit::Warned
+    })
+}

@@ -1,0 +1,155 @@
+//! `trust`: whose plugins this node accepts, and the most they may ask for.
+
+use super::Global;
+use crate::error::{Error, Result, chain};
+use crate::node::Node;
+use crate::node_dir::write_file;
+use crate::plugins;
+use keepwell_bundle::{PublicKey, TrustedKey};
+use keepwell_model::capability::Capability;
+use keepwell_model::event::{Event, Record};
+use keepwell_model::grant::Tier;
+use keepwell_model::state::Exit;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Verb {
+    /// The keys this node trusts.
+    Show,
+    /// Trust a key.
+    #[command(
+        after_help = "Example:\n  keepwell trust add acme ed25519:… --tier third-party --names 'acme-*' --capability metrics"
+    )]
+    Add {
+        name: String,
+        /// `ed25519:…`, as `keepwell bundle keygen` prints it.
+        public: String,
+        #[arg(long, value_enum, default_value = "third-party")]
+        tier: TierName,
+        /// Globs of the plugin names it may sign.
+        #[arg(long = "names", value_name = "GLOB", required = true)]
+        names: Vec<String>,
+        /// The capabilities its plugins may ask for.
+        #[arg(long = "capability", value_name = "NAME", value_parser = parse_capability)]
+        capabilities: Vec<Capability>,
+    },
+    /// Trust a key no more; what it signed does not run again.
+    Revoke { name: String },
+    /// Replace a trusted key by a new one with the same rights.
+    Rotate { name: String, public: String },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum TierName {
+    Own,
+    Partner,
+    ThirdParty,
+}
+
+fn parse_capability(text: &str) -> Result<Capability, String> {
+    Capability::from_name(text).ok_or_else(|| {
+        let known: Vec<&str> = Capability::ALL.iter().map(|c| c.name()).collect();
+        format!("known capabilities: {}", known.join(", "))
+    })
+}
+
+pub(super) fn trust(global: &Global, verb: &Verb) -> Result<Exit> {
+    match verb {
+        Verb::Show => show(global),
+        Verb::Add {
+            name,
+            public,
+            tier,
+            names,
+            capabilities,
+        } => {
+            let tier = match tier {
+                TierName::Own => Tier::Own,
+                TierName::Partner => Tier::Partner,
+                TierName::ThirdParty => Tier::ThirdParty,
+            };
+            let key = TrustedKey {
+                public: parse_key(public)?,
+                tier,
+                names: names.clone(),
+                capabilities: capabilities.clone(),
+            };
+            change(global, "added", name, |trust| trust.add(name, key))
+        }
+        Verb::Revoke { name } => change(global, "revoked", name, |trust| {
+            trust.remove(name).map(|_| ())
+        }),
+        Verb::Rotate { name, public } => {
+            let public = parse_key(public)?;
+            change(global, "rotated", name, |trust| {
+                let old = trust.remove(name)?;
+                trust.add(name, TrustedKey { public, ..old })
+            })
+        }
+    }
+}
+
+fn parse_key(text: &str) -> Result<PublicKey> {
+    text.parse().map_err(|e| Error::usage(chain(&e)))
+}
+
+fn show(global: &Global) -> Result<Exit> {
+    let trust = plugins::trust(&global.dir())?;
+    let rows: Vec<_> = trust
+        .keys()
+        .iter()
+        .map(|(name, key)| {
+            serde_json::json!({
+                "name": name, "public": key.public.to_string(), "key_id": key.public.key_id(),
+                "tier": key.tier, "names": key.names, "capabilities": key.capabilities,
+            })
+        })
+        .collect();
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::Array(items) => items
+            .iter()
+            .filter_map(|v| v.as_str())
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    global.out().rows(
+        &rows,
+        &["name", "tier", "names", "capabilities", "public"],
+        |row| {
+            ["name", "tier", "names", "capabilities", "public"]
+                .iter()
+                .map(|k| text(&row[*k]))
+                .collect()
+        },
+    );
+    Ok(Exit::Done)
+}
+
+fn change(
+    global: &Global,
+    what: &str,
+    name: &str,
+    edit: impl FnOnce(&mut keepwell_bundle::Trust) -> Result<(), keepwell_bundle::TrustError>,
+) -> Result<Exit> {
+    let node = Node::open(global.dir())?;
+    let mut trust = node.trust.clone();
+    let key_id = |trust: &keepwell_bundle::Trust| trust.keys().get(name).map(|k| k.public.key_id());
+    let before = key_id(&trust);
+    edit(&mut trust).map_err(|e| Error::usage(chain(&e)))?;
+    let key_id = key_id(&trust).or(before).unwrap_or_default();
+    // Journaled first: a change of trust that nobody can see would be worse than one that failed.
+    node.journal.commit(Record {
+        at: crate::clock::now_ms(),
+        run: None,
+        task: None,
+        actor: node.actor.clone(),
+        event: Event::TrustChanged {
+            change: what.to_owned(),
+            key_id,
+            name: name.to_owned(),
+        },
+    })?;
+    write_file(&node.dir.trust_file(), trust.to_toml().as_bytes(), 0o644)?;
+    node.journal.checkpoint()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,64 @@
+//! The one place that asks what time it is, and for randomness.
+
+use keepwell_model::id::RunId;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Random bytes from the system.
+pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The id of a run that begins now.
+pub fn new_run(now_ms: u64) -> Result<RunId, getrandom::Error> {
+    Ok(RunId::new(now_ms, random()?))
+}
+
+/// `2026-11-23 20:08:15Z`: UTC, to the second, for people.
+pub fn readable(ms: u64) -> String {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(
+            || format!("{ms} ms"),
+            |t| t.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        )
+}
+
+/// A time as people give it: RFC 3339, a date, or a span ago such as `2h`.
+pub fn parse_time(text: &str, now_ms: u64) -> Option<u64> {
+    if let Ok(span) = text.parse::<keepwell_model::units::Span>() {
+        return Some(now_ms.saturating_sub(span.as_millis()));
+    }
+    let stamp = text.parse::<jiff::Timestamp>().ok().or_else(|| {
+        let date = text.parse::<jiff::civil::Date>().ok()?;
+        date.to_zoned(jiff::tz::TimeZone::UTC)
+            .ok()
+            .map(|z| z.timestamp())
+    })?;
+    u64::try_from(stamp.as_millisecond()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_people_give_them() {
+        assert_eq!(parse_time("2h", 10_000_000), Some(2_800_000));
+        assert_eq!(parse_time("1970-01-02", 0), Some(86_400_000));
+        assert_eq!(parse_time("1970-01-01T00:00:01Z", 0), Some(1_000));
+        assert_eq!(parse_time("soon", 0), None);
+        assert_eq!(readable(0), "1970-01-01 00:00:00Z");
+    }
+}

@@ -1,0 +1,108 @@
+//! What can be found wrong without starting anything: names, globs, layouts, grants.
+
+use super::load::{Config, Task};
+use super::place::Problem;
+use crate::plugins::Installed;
+use keepwell_model::grant::{Facts, Grant, decide, nearest};
+
+/// Problems of `keepwell.toml`.
+pub fn check_node(config: &Config) -> Vec<Problem> {
+    let problem = |message: String| Problem::new(&config.path, &config.text, message);
+    let mut problems = vec![];
+    for (name, root) in &config.node.roots {
+        if !root.path.is_absolute() {
+            let message = format!("the path of root `{name}` is not absolute");
+            problems.push(problem(message).at(&format!("roots.{name}.path")));
+        }
+        for glob in &root.protect {
+            if let Err(e) = globset::Glob::new(glob) {
+                let message = format!("bad glob in root `{name}`: {e}");
+                problems.push(problem(message).at(&format!("roots.{name}.protect")));
+            }
+        }
+    }
+    for (name, store) in &config.node.stores {
+        if !store.path.is_absolute() {
+            let message = format!("the path of store `{name}` is not absolute");
+            problems.push(problem(message).at(&format!("stores.{name}.path")));
+        }
+        if let Err(e) = keepwell_node::shards::check_layout(store) {
+            let message = format!("store `{name}`: {e}");
+            problems.push(problem(message).at(&format!("stores.{name}.layout")));
+        }
+    }
+    problems
+}
+
+/// The grant this task would hold, or what stands in the way.
+pub fn check_task(config: &Config, task: &Task, plugin: &Installed) -> Result<Grant, Vec<Problem>> {
+    let manifest = &plugin.bundle.manifest;
+    let Some(info) = manifest.task(task.plugin_task()) else {
+        let known: Vec<&str> = manifest.tasks.iter().map(|t| t.name.as_str()).collect();
+        let place = if task.file.task.is_some() {
+            "task"
+        } else {
+            "plugin"
+        };
+        let hint = nearest(task.plugin_task(), &known).map_or_else(
+            || {
+                format!(
+                    "its tasks are: {}; name one with `task = \"…\"`",
+                    known.join(", ")
+                )
+            },
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!(
+            "plugin `{}` has no task `{}`",
+            manifest.name,
+            task.plugin_task()
+        );
+        return Err(vec![task.problem(message).at(place).hint(Some(hint))]);
+    };
+    let mut problems = vec![];
+    let known: Vec<&str> = info.settings.iter().map(|s| s.name.as_str()).collect();
+    for key in task
+        .file
+        .settings
+        .keys()
+        .filter(|k| !known.contains(&k.as_str()))
+    {
+        let hint = nearest(key, &known).map_or_else(
+            || format!("known settings: {}", known.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        let message = format!("task `{}` has no setting `{key}`", info.name);
+        problems.push(
+            task.problem(message)
+                .at(&format!("settings.{key}"))
+                .hint(Some(hint)),
+        );
+    }
+    let grant = decide(Facts {
+        task: task.name.as_str(),
+        plugin: manifest.name.as_str(),
+        version: &manifest.version,
+        component: plugin.bundle.component_digest,
+        info,
+        signer: &plugin.bundle.signer,
+        rule: &task.file.grant,
+        limits: &task.limits,
+        roots: &config.roots(),
+        protect: &config.protected(),
+        stores: &config.stores(),
+    });
+    match grant {
+        Ok(grant) if problems.is_empty() => Ok(grant),
+        Ok(_) => Err(problems),
+        Err(denial) => {
+            let place = if denial.place.is_empty() {
+                "plugin"
+            } else {
+                denial.place.as_str()
+            };
+            problems.push(task.problem(denial.message).at(place).hint(denial.hint));
+            Err(problems)
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Reads the files of a node directory. No plugin is opened and nothing is started.
+
+use super::place::Problem;
+use super::shape::{NodeFile, TaskFile};
+use crate::error::{Error, Result};
+use crate::node_dir::NodeDir;
+use keepwell_model::id::{RootName, StoreName, TaskName};
+use keepwell_model::limits::Limits;
+use keepwell_model::state::Exit;
+use keepwell_model::store::StoreConfig;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A configuration file is a page; this keeps a wrong path from filling memory.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Everything configured on a node.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub node: NodeFile,
+    pub text: String,
+    pub path: PathBuf,
+    pub tasks: BTreeMap<TaskName, Task>,
+}
+
+/// One configured task with the text it was read from.
+#[derive(Debug, Clone)]
+pub struct Task {
+    pub name: TaskName,
+    pub path: PathBuf,
+    pub text: String,
+    pub file: TaskFile,
+    pub limits: Limits,
+}
+
+impl Task {
+    /// Which of the plugin's tasks this runs.
+    pub fn plugin_task(&self) -> &str {
+        self.file.task.as_deref().unwrap_or(self.name.as_str())
+    }
+
+    /// The settings with those of the command line over them, as the guest gets them.
+    pub fn settings_json(&self, set: &[(String, serde_json::Value)]) -> String {
+        let mut all = self.file.settings.clone();
+        all.extend(set.iter().cloned());
+        serde_json::to_string(&all).unwrap_or_default()
+    }
+
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem::new(&self.path, &self.text, message)
+    }
+}
+
+impl Config {
+    pub fn roots(&self) -> BTreeMap<RootName, PathBuf> {
+        self.node
+            .roots
+            .iter()
+            .map(|(k, v)| (k.clone(), v.path.clone()))
+            .collect()
+    }
+
+    pub fn protected(&self) -> BTreeMap<RootName, Vec<String>> {
+        self.node
+            .roots
+            .iter()
+            .map(|(k, v)| (k.clone(), v.protect.clone()))
+            .collect()
+    }
+
+    pub fn stores(&self) -> BTreeMap<StoreName, StoreConfig> {
+        self.node.stores.clone()
+    }
+
+    pub fn task(&self, name: &str) -> Result<&Task> {
+        let known: Vec<&str> = self.tasks.keys().map(TaskName::as_str).collect();
+        self.tasks
+            .iter()
+            .find(|(k, _)| k.as_str() == name)
+            .map(|(_, t)| t)
+            .ok_or_else(|| {
+                let error = Error::usage(format!("there is no task `{name}`"));
+                match keepwell_model::grant::nearest(name, &known) {
+                    Some(near) => error.hint(format!("did you mean `{near}`?")),
+                    None if known.is_empty() => {
+                        error.hint("tasks are files in `tasks/` of the node directory")
+                    }
+                    None => error.hint(format!("known tasks: {}", known.join(", "))),
+                }
+            })
+    }
+
+    pub fn node_name(&self) -> String {
+        let of_dir = || {
+            let dir = self.path.parent().and_then(Path::file_name);
+            dir.map_or_else(|| "node".to_owned(), |n| n.to_string_lossy().into_owned())
+        };
+        self.node.node.name.clone().unwrap_or_else(of_dir)
+    }
+}
+
+/// Reads everything; all problems of all files are reported together.
+pub fn load(dir: &NodeDir) -> Result<Config> {
+    let path = dir.config_file();
+    let text = read(&path).map_err(|e| match e.hint {
+        Some(_) => e,
+        None => e.hint("`keepwell init DIR` makes a node directory; name it with --node DIR"),
+    })?;
+    let mut problems = vec![];
+    let node = toml::from_str::<NodeFile>(&text).unwrap_or_else(|e| {
+        problems.push(Problem::from_toml(&path, &text, &e));
+        NodeFile::default()
+    });
+    let mut tasks = BTreeMap::new();
+    for file in task_files(&dir.tasks())? {
+        match load_task_file(&file) {
+            Ok(task) => {
+                tasks.insert(task.name.clone(), task);
+            }
+            Err(e) if !e.places.is_empty() => problems.extend(e.places),
+            Err(e) => return Err(e),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(bad(problems));
+    }
+    Ok(Config {
+        node,
+        text,
+        path,
+        tasks,
+    })
+}
+
+/// The error that shows all `problems`.
+pub fn bad(problems: Vec<Problem>) -> Error {
+    let count = problems.len();
+    let message = if count == 1 {
+        "the configuration has a problem".to_owned()
+    } else {
+        format!("the configuration has {count} problems")
+    };
+    Error {
+        exit: Exit::Config,
+        message,
+        hint: None,
+        places: problems,
+    }
+}
+
+pub fn load_task_file(path: &Path) -> Result<Task> {
+    let text = read(path)?;
+    let one = |problem: Problem| bad(vec![problem]);
+    let stem = path
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    let name = TaskName::new(stem).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
+    let file: TaskFile =
+        toml::from_str(&text).map_err(|e| one(Problem::from_toml(path, &text, &e)))?;
+    let limits = file.limits.resolve().map_err(|e| {
+        one(Problem::new(path, &text, e.to_string()).at(&format!("limits.{}", e.limit)))
+    })?;
+    Ok(Task {
+        name,
+        path: path.to_owned(),
+        text,
+        file,
+        limits,
+    })
+}
+
+fn task_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(e) => return Err(Error::io("read", dir, &e)),
+    };
+    let mut files = vec![];
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("read", dir, &e))?.path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read(path: &Path) -> Result<String> {
+    let size = std::fs::metadata(path)
+        .map_err(|e| config_io(path, &e))?
+        .len();
+    if size > FILE_MAX_BYTES {
+        return Err(Error::config(format!(
+            "{} is larger than {FILE_MAX_BYTES} bytes",
+            path.display()
+        )));
+    }
+    std::fs::read_to_string(path).map_err(|e| config_io(path, &e))
+}
+
+fn config_io(path: &Path, e: &std::io::Error) -> Error {
+    Error {
+        exit: Exit::Config,
+        ..Error::io("read", path, e)
+    }
+}
+
+/// A file of the node directory other than its configuration, as text.
+pub fn read_text(path: &Path) -> Result<String> {
+    read(path)
+}
+
+/// The error for such a file when it does not parse, with its place when that is known.
+pub fn bad_file(
+    path: &Path,
+    text: &str,
+    message: &str,
+    span: Option<std::ops::Range<usize>>,
+) -> Error {
+    bad(vec![Problem::new(path, text, message).span(span)])
+}

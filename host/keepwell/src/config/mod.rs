@@ -1,0 +1,11 @@
+//! Configuration as operators write it, read strictly: what is wrong is shown with its place.
+
+mod check;
+mod load;
+mod place;
+mod shape;
+
+pub use check::{check_node, check_task};
+pub use load::{Config, Task, bad, bad_file, load, load_task_file, read_text};
+pub use place::Problem;
+pub use shape::{NodeFile, Policy, RootTable, TaskFile, node_schema, task_schema};

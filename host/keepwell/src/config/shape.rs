@@ -1,0 +1,115 @@
+//! The shape of `keepwell.toml` and `tasks/*.toml`.
+
+use keepwell_model::grant::GrantTable;
+use keepwell_model::id::{RootName, StoreName};
+use keepwell_model::limits::LimitsTable;
+use keepwell_model::store::StoreConfig;
+use keepwell_model::units::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// `keepwell.toml`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NodeFile {
+    pub node: NodeTable,
+    /// Directory trees that tasks may be granted, by name.
+    pub roots: BTreeMap<RootName, RootTable>,
+    /// Shard stores that tasks may be granted, by name.
+    pub stores: BTreeMap<StoreName, StoreConfig>,
+    pub quarantine: QuarantineTable,
+    pub policy: Policy,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NodeTable {
+    /// How reports and the journal call this node. Default: the name of the directory.
+    pub name: Option<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RootTable {
+    /// Absolute; no part of it may be a link.
+    pub path: PathBuf,
+    /// Globs of paths that no task may ever change.
+    #[serde(default)]
+    pub protect: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct QuarantineTable {
+    /// How long what was moved aside is kept before the host deletes it.
+    pub keep: Span,
+}
+
+impl Default for QuarantineTable {
+    fn default() -> Self {
+        Self {
+            keep: Span::secs(7 * 86_400),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Policy {
+    /// Plans with a destructive action run without a person saying `--yes`.
+    pub destructive_without_asking: bool,
+}
+
+/// One file of `tasks/`; its name is the task's.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TaskFile {
+    /// `name`, `name@version` or the digest of an installed bundle.
+    pub plugin: String,
+    /// Which of the plugin's tasks. Default: the file's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    #[serde(default)]
+    pub settings: BTreeMap<String, serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleTable>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowTable>,
+    #[serde(default)]
+    pub grant: GrantTable,
+    #[serde(default)]
+    pub limits: LimitsTable,
+}
+
+/// Read and checked; acted on by the scheduler, which this version does not have.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScheduleTable {
+    pub cron: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<Span>,
+}
+
+/// Read and checked; acted on by the scheduler, which this version does not have.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WindowTable {
+    pub duration: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cutoff: Option<Span>,
+}
+
+/// JSON Schema of `keepwell.toml`.
+pub fn node_schema() -> serde_json::Value {
+    schemars::schema_for!(NodeFile).to_value()
+}
+
+/// JSON Schema of a file in `tasks/`.
+pub fn task_schema() -> serde_json::Value {
+    schemars::schema_for!(TaskFile).to_value()
+}

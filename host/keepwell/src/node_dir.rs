@@ -1,0 +1,155 @@
+//! The node directory: where everything of a node lies, and the lock on it.
+
+use crate::error::{Error, Result};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Paths of a node directory.
+#[derive(Debug, Clone)]
+pub struct NodeDir {
+    path: PathBuf,
+}
+
+impl NodeDir {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+    pub fn config_file(&self) -> PathBuf {
+        self.path.join("keepwell.toml")
+    }
+    pub fn trust_file(&self) -> PathBuf {
+        self.path.join("trust.toml")
+    }
+    pub fn lock_file(&self) -> PathBuf {
+        self.path.join("plugins.lock")
+    }
+    pub fn tasks(&self) -> PathBuf {
+        self.path.join("tasks")
+    }
+    pub fn keys(&self) -> PathBuf {
+        self.path.join("keys")
+    }
+    pub fn node_key(&self) -> PathBuf {
+        self.keys().join("node.key")
+    }
+    pub fn plugins(&self) -> PathBuf {
+        self.path.join("plugins")
+    }
+    pub fn cache(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+    pub fn state(&self) -> PathBuf {
+        self.path.join("state")
+    }
+    pub fn runs(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+    pub fn run(&self, run: keepwell_model::id::RunId) -> PathBuf {
+        self.runs().join(run.to_string())
+    }
+
+    /// All folders, readable by the owner alone.
+    pub fn create(&self) -> Result<()> {
+        for dir in [
+            self.path.clone(),
+            self.tasks(),
+            self.keys(),
+            self.plugins(),
+            self.cache(),
+            self.state(),
+            self.runs(),
+        ] {
+            make_private_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Holds the node for one process. Taken by every verb that changes something.
+    pub fn lock(&self) -> Result<NodeLock> {
+        let path = self.state().join("lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|e| {
+                Error::io("open", &path, &e).hint("`keepwell init DIR` makes a node directory")
+            })?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut holder = String::new();
+                // Who holds it is only talk: if it cannot be read, the sentence is shorter.
+                let _ = std::io::Read::by_ref(&mut file)
+                    .take(64)
+                    .read_to_string(&mut holder);
+                let who = holder.trim();
+                let by = if who.is_empty() {
+                    String::new()
+                } else {
+                    format!(" by process {who}")
+                };
+                return Err(Error::not_now(format!(
+                    "the node directory {} is held{by}",
+                    self.path.display()
+                ))
+                .hint("another run is under way; try again when it is done"));
+            }
+            Err(e) => return Err(Error::io("lock", &path, &e.into())),
+        }
+        let write = |file: &mut File| -> std::io::Result<()> {
+            file.set_len(0)?;
+            file.rewind()?;
+            writeln!(file, "{}", std::process::id())
+        };
+        write(&mut file).map_err(|e| Error::io("write", &path, &e))?;
+        Ok(NodeLock { _file: file })
+    }
+}
+
+/// Released when dropped, or when the process dies however it dies.
+#[derive(Debug)]
+pub struct NodeLock {
+    _file: File,
+}
+
+pub fn make_private_dir(dir: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|e| Error::io("create", dir, &e))
+}
+
+/// Replaces a file by rename, so that a crash leaves the old or the new one whole.
+pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = parent.join(name);
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        File::open(parent)?.sync_all()
+    };
+    write().map_err(|e| {
+        // A leftover is overwritten by the next write; the first error is what counts.
+        let _ = std::fs::remove_file(&temporary);
+        Error::io("write", path, &e)
+    })
+}

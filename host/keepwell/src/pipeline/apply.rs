@@ -1,0 +1,308 @@
+//! Apply: batch by batch, the intent durable before the first effect, the outcome after the last.
+//! The guest is not asked again; what was sealed is what is done.
+
+use super::plan_file::PlanReader;
+use super::run_log::{Halt, RunLog};
+use super::{Applied, Approved};
+use crate::clock;
+use crate::node::Node;
+use keepwell_model::action::Action;
+use keepwell_model::event::{Event, NotDone};
+use keepwell_model::grant::{CleanGrant, Grant};
+use keepwell_model::id::{RootName, RunId};
+use keepwell_model::state::RunState;
+use keepwell_model::words::{Code, Progress, Refusal};
+use keepwell_node::in_use::InUse;
+use keepwell_node::quarantine::Quarantine;
+use keepwell_node::root::Root;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Actions under one intent: large enough that two waits for the disk are shared by many, small
+/// enough that a crash leaves little to look at again.
+pub(super) const BATCH: usize = 4_096;
+/// What is open is looked up again when it was last looked up longer ago than this.
+const IN_USE_FRESH: Duration = Duration::from_secs(1);
+
+/// Why applying ended before the plan did.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub state: RunState,
+    pub why: String,
+    pub hint: Option<String>,
+}
+
+pub(super) fn apply<'a>(
+    node: &Node,
+    approved: Approved<'a>,
+    log: &mut RunLog<'_>,
+    cancel: &AtomicBool,
+) -> Result<Applied<'a>, Halt> {
+    let planned = approved.planned;
+    let plan = &planned.plan;
+    let reader = PlanReader::open(&plan.path, plan.digest).map_err(Halt::failed)?;
+    let hands = Hands::begin(
+        node,
+        &planned.granted.grant,
+        log.run(),
+        &plan.path,
+        plan.per_root.keys(),
+    )?;
+    let stopped = carry_out(hands, reader, plan.actions, log, cancel)?;
+    Ok(Applied { planned, stopped })
+}
+
+/// From where the reader stands to the end of the plan.
+pub(super) fn carry_out(
+    mut hands: Hands,
+    mut reader: PlanReader,
+    total: u64,
+    log: &mut RunLog<'_>,
+    cancel: &AtomicBool,
+) -> Result<Option<Stop>, Halt> {
+    loop {
+        let batch = reader.batch(BATCH).map_err(Halt::failed)?;
+        let (Some(first), Some(last)) = (batch.first().map(|a| a.id), batch.last().map(|a| a.id))
+        else {
+            return Ok(None);
+        };
+        if let Some(stop) = hands.must_stop(cancel) {
+            log.tell(Event::Stopped {
+                remaining: total - first,
+                why: stop.why.clone(),
+            })?;
+            return Ok(Some(stop));
+        }
+        hands.refresh();
+        log.tell(Event::Intended { first, last })?;
+        let done = hands.batch(&batch, cancel, |done| {
+            log.progress(&Progress {
+                done: first + done,
+                total,
+                unit: "actions".into(),
+                note: "applying".into(),
+            });
+        });
+        hands.sync()?;
+        let reached = done.reached;
+        if reached > 0 {
+            log.tell(done.outcome(first, first + reached - 1))?;
+        }
+        if let Some(stop) = done.stop {
+            let remaining = total - first - reached;
+            log.tell(Event::Stopped {
+                remaining,
+                why: stop.why.clone(),
+            })?;
+            return Ok(Some(stop));
+        }
+    }
+}
+
+/// The actuators of one run, and what bounds them.
+pub(super) struct Hands {
+    clean: CleanGrant,
+    roots: BTreeMap<RootName, (Root, Quarantine)>,
+    in_use: InUse,
+    looked: Instant,
+    began: Instant,
+    done: u64,
+}
+
+/// What became of one batch.
+#[derive(Default)]
+pub(super) struct BatchDone {
+    reached: u64,
+    done: u64,
+    files: u64,
+    bytes: u64,
+    not_done: Vec<NotDone>,
+    stop: Option<Stop>,
+}
+
+impl BatchDone {
+    fn outcome(&self, first: u64, last: u64) -> Event {
+        Event::Outcome {
+            first,
+            last,
+            done: self.done,
+            files: self.files,
+            bytes: self.bytes,
+            not_done: self.not_done.clone(),
+        }
+    }
+
+    pub(super) fn settled(action: &Action, into: &mut Self, result: Result<(), Refusal>) {
+        into.reached += 1;
+        match result {
+            Ok(()) => {
+                let price = action.change.price();
+                into.done += 1;
+                into.files += price.files;
+                into.bytes += price.bytes;
+            }
+            Err(refusal) => into.not_done.push(NotDone {
+                action: action.id,
+                code: refusal.code.as_str().to_owned(),
+                why: refusal.message,
+            }),
+        }
+    }
+
+    pub(super) fn into_outcome(self, first: u64, last: u64) -> Event {
+        self.outcome(first, last)
+    }
+}
+
+impl Hands {
+    pub(super) fn begin<'r>(
+        node: &Node,
+        grant: &Grant,
+        run: RunId,
+        plan: &Path,
+        roots: impl Iterator<Item = &'r RootName>,
+    ) -> Result<Self, Halt> {
+        let clean = grant.clean.clone().ok_or_else(|| {
+            Halt::end(
+                RunState::Denied,
+                "`storage-clean` is not granted any more",
+                None,
+            )
+        })?;
+        let stores: Vec<_> = node
+            .config
+            .stores()
+            .values()
+            .map(|s| s.path.clone())
+            .collect();
+        let mut opened = BTreeMap::new();
+        for name in roots {
+            let path = clean.roots.get(name).ok_or_else(|| {
+                Halt::end(
+                    RunState::Denied,
+                    format!("root `{name}` is not granted any more"),
+                    None,
+                )
+            })?;
+            let root = Root::open(name, path)?;
+            keepwell_node::check_cleanable(path, root.fd(), &stores, node.dir.path())?;
+            let quarantine = Quarantine::begin(&root, run, plan)?;
+            opened.insert(name.clone(), (root, quarantine));
+        }
+        let now = Instant::now();
+        let mut hands = Self {
+            clean,
+            roots: opened,
+            in_use: InUse::none(),
+            looked: now,
+            began: now,
+            done: 0,
+        };
+        hands.look_again();
+        Ok(hands)
+    }
+
+    fn look_again(&mut self) {
+        let devices: Vec<u64> = self
+            .roots
+            .values()
+            .map(|(root, _)| root.identity().0)
+            .collect();
+        self.in_use = keepwell_node::in_use::in_use(&devices);
+        self.looked = Instant::now();
+    }
+
+    fn refresh(&mut self) {
+        if self.looked.elapsed() > IN_USE_FRESH {
+            self.look_again();
+        }
+    }
+
+    pub(super) fn quarantine(&self, action: &Action) -> Result<&Quarantine, Refusal> {
+        self.roots
+            .get(action.change.root())
+            .map(|(_, q)| q)
+            .ok_or_else(|| Refusal::denied("its root is not granted"))
+    }
+
+    pub(super) fn one(&self, action: &Action) -> Result<(), Refusal> {
+        let quarantine = self.quarantine(action)?;
+        quarantine.check(action, &self.clean.budget, clock::now_ms(), &self.in_use)?;
+        quarantine.apply(action)
+    }
+
+    fn batch(
+        &mut self,
+        batch: &[Action],
+        cancel: &AtomicBool,
+        mut progress: impl FnMut(u64),
+    ) -> BatchDone {
+        let mut result = BatchDone::default();
+        for (i, action) in batch.iter().enumerate() {
+            if i % 64 == 0 {
+                progress(i as u64);
+                result.stop = self.must_stop(cancel);
+            }
+            if result.stop.is_some() {
+                break;
+            }
+            let one = self.one(action);
+            if let Err(refusal) = &one
+                && refusal.code == Code::Io
+            {
+                // A machine that fails once (a full disk, a dying one) is not tried 4,096 times.
+                let (why, hint) = (refusal.message.clone(), refusal.hint.clone());
+                result.stop = Some(Stop {
+                    state: RunState::Failed,
+                    why,
+                    hint,
+                });
+            }
+            BatchDone::settled(action, &mut result, one);
+            self.done += 1;
+            self.pace();
+        }
+        result
+    }
+
+    /// Cancelled, or out of time. Checked between actions, never within one.
+    fn must_stop(&self, cancel: &AtomicBool) -> Option<Stop> {
+        if cancel.load(Ordering::Relaxed) {
+            return Some(Stop {
+                state: RunState::Cancelled,
+                why: "cancelled while applying".into(),
+                hint: Some(
+                    "`keepwell runs resume` goes on; `keepwell undo` takes back what was done"
+                        .into(),
+                ),
+            });
+        }
+        let most = self.clean.budget.max_time;
+        (self.began.elapsed() > most.0).then(|| Stop {
+            state: RunState::Limited,
+            why: format!("applying took longer than {most}"),
+            hint: Some("`keepwell runs resume` goes on, or raise `storage-clean.max-time`".into()),
+        })
+    }
+
+    /// No more than the granted rate of actions a second.
+    fn pace(&self) {
+        let rate = self.clean.budget.max_rate;
+        if rate == 0 {
+            return;
+        }
+        let due = Duration::from_secs_f64(self.done as f64 / f64::from(rate));
+        if let Some(early) = due.checked_sub(self.began.elapsed()) {
+            std::thread::sleep(early.min(Duration::from_secs(1)));
+        }
+    }
+
+    pub(super) fn sync(&self) -> Result<(), Halt> {
+        for (_, quarantine) in self.roots.values() {
+            quarantine.sync()?;
+        }
+        Ok(())
+    }
+}

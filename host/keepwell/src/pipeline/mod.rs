@@ -1,0 +1,208 @@
+//! One run, from left to right. Each stage consumes what the stage before it made, so none can be
+//! skipped; `Mode` is decided here, once, and the leaves never branch on it.
+//!
+//! ```text
+//! due ─▶ admit ─▶ grant ─▶ look & propose ─▶ plan ─▶ gate ─▶ apply ─▶ review ─▶ report
+//! ```
+
+mod admit;
+mod apply;
+mod look;
+mod plan_file;
+mod recover;
+mod retention;
+mod run_log;
+mod undo;
+
+pub use plan_file::{PlanReader, SealedPlan};
+pub use recover::{mark_interrupted, resume};
+pub use retention::{Kept, expire, expire_due, kept};
+pub use run_log::{Halt, Observer, RunLog, Silent};
+pub use undo::{Which, undo};
+
+use crate::clock;
+use crate::config::Task;
+use crate::error::Result;
+use crate::node::Node;
+use crate::plugins::Installed;
+use keepwell_model::action::PlanHeader;
+use keepwell_model::event::{Event, Mode};
+use keepwell_model::gate::{self, Consent};
+use keepwell_model::grant::Grant;
+use keepwell_model::id::{Digest, RunId};
+use keepwell_model::report::Report;
+use keepwell_model::state::RunState;
+use keepwell_model::words::{Status, Summary};
+use std::fs::File;
+use std::sync::atomic::AtomicBool;
+
+/// Why a run begins, and what the person who begins it consents to.
+#[derive(Debug)]
+pub struct Due<'a> {
+    pub run: RunId,
+    pub task: &'a Task,
+    pub trigger: String,
+    pub mode: Mode,
+    pub consent: Consent,
+    /// JSON object, those of the command line included.
+    pub settings: String,
+    pub now_ms: u64,
+}
+
+/// It may start now.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    due: Due<'a>,
+    plugin: Installed,
+}
+
+/// It holds exactly this, and this code.
+#[derive(Debug)]
+pub struct Granted<'a> {
+    due: Due<'a>,
+    grant: Grant,
+    code: File,
+}
+
+/// What the task saw and proposed; on disk and sealed by its digest.
+#[derive(Debug)]
+pub struct Planned<'a> {
+    granted: Granted<'a>,
+    summary: Summary,
+    plan: SealedPlan,
+}
+
+/// Somebody or some rule stands behind exactly this plan.
+#[derive(Debug)]
+pub struct Approved<'a> {
+    planned: Planned<'a>,
+}
+
+/// What became of the plan.
+#[derive(Debug)]
+pub struct Applied<'a> {
+    planned: Planned<'a>,
+    /// Why it stopped before the end, if it did.
+    stopped: Option<apply::Stop>,
+}
+
+/// Runs a task to its report. Whatever happens after `RunDue` is durable ends in the report; an
+/// error means that no run came to be, or that the journal failed.
+pub fn run(
+    node: &Node,
+    due: Due<'_>,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<Report> {
+    let mut log = RunLog::begin(node, &due, observer)?;
+    let ended = stages(node, due, &mut log, cancel);
+    log.end(ended)
+}
+
+/// The picture above, as code.
+fn stages(
+    node: &Node,
+    due: Due<'_>,
+    log: &mut RunLog<'_>,
+    cancel: &AtomicBool,
+) -> Result<RunState, Halt> {
+    let mode = due.mode;
+    let admitted = admit::admit(node, due)?;
+    let granted = grant(node, admitted, log)?;
+    let planned = look::look(node, granted, log, cancel)?;
+    if mode == Mode::Plan || planned.plan.actions == 0 {
+        return Ok(state_of(&planned.summary, false));
+    }
+    let approved = pass_gate(node, planned, log)?;
+    let applied = apply::apply(node, approved, log, cancel)?;
+    review(node, applied, log, cancel)
+}
+
+/// Request ∩ signer ∩ operator.
+fn grant<'a>(
+    node: &Node,
+    admitted: Admitted<'a>,
+    log: &mut RunLog<'_>,
+) -> Result<Granted<'a>, Halt> {
+    let Admitted { due, plugin } = admitted;
+    let grant = crate::config::check_task(&node.config, due.task, &plugin).map_err(Halt::denied)?;
+    let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle).map_err(Halt::failed)?;
+    log.tell(Event::RunGranted {
+        digest: grant.digest(),
+        grant: Box::new(grant.clone()),
+    })?;
+    Ok(Granted { due, grant, code })
+}
+
+/// Class, budget share, consent.
+fn pass_gate<'a>(
+    node: &Node,
+    planned: Planned<'a>,
+    log: &mut RunLog<'_>,
+) -> Result<Approved<'a>, Halt> {
+    admit::check_shares(node, &planned.granted.grant, &planned.plan)?;
+    let how = gate::decide(planned.plan.worst, planned.granted.due.consent)
+        .map_err(|d| Halt::end(RunState::Denied, d.message, d.hint))?;
+    log.tell(Event::Approved {
+        digest: planned.plan.digest,
+        how: how.to_owned(),
+    })?;
+    Ok(Approved { planned })
+}
+
+/// The guest sees what was applied and has the last word on its summary.
+fn review(
+    node: &Node,
+    applied: Applied<'_>,
+    log: &mut RunLog<'_>,
+    cancel: &AtomicBool,
+) -> Result<RunState, Halt> {
+    let Applied { planned, stopped } = applied;
+    if let Some(stop) = stopped {
+        return Err(Halt::end(stop.state, stop.why, stop.hint));
+    }
+    let summary = look::review(node, planned, log, cancel)?;
+    let incomplete = log.report().applied.not_done > 0;
+    Ok(state_of(&summary, incomplete))
+}
+
+fn state_of(summary: &Summary, incomplete: bool) -> RunState {
+    match summary.status {
+        Status::Done if !incomplete => RunState::Done,
+        Status::Done | Status::Warned => RunState::Warned,
+    }
+}
+
+impl<'a> Due<'a> {
+    /// Due now.
+    pub fn now(
+        task: &'a Task,
+        trigger: &str,
+        mode: Mode,
+        consent: Consent,
+        settings: String,
+    ) -> Result<Self> {
+        let now_ms = clock::now_ms();
+        let run = clock::new_run(now_ms)?;
+        Ok(Self {
+            run,
+            task,
+            trigger: trigger.to_owned(),
+            mode,
+            consent,
+            settings,
+            now_ms,
+        })
+    }
+
+    /// First line of the plan: the same inputs give the same line, in any run.
+    fn plan_header(&self, grant: &Grant) -> PlanHeader {
+        PlanHeader {
+            plan: 1,
+            task: self.task.name.to_string(),
+            component: grant.component,
+            grant: grant.digest(),
+            settings: Digest::of(self.settings.as_bytes()),
+        }
+    }
+}

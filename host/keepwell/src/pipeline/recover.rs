@@ -1,0 +1,195 @@
+//! After a crash: what was under way is marked interrupted, and an approved plan can be finished
+//! from the journal without asking the guest again.
+
+use super::apply::{BatchDone, Hands, carry_out};
+use super::plan_file::PlanReader;
+use super::run_log::{Halt, Observer, RunLog};
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use keepwell_model::event::{Event, Record};
+use keepwell_model::grant::Grant;
+use keepwell_model::id::{RootName, RunId};
+use keepwell_model::report::{Report, Stage};
+use keepwell_model::state::RunState;
+use keepwell_model::words::Refusal;
+use keepwell_node::quarantine::Settled;
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+
+/// Under the node's lock nothing else runs, so what the journal calls running did not end.
+pub fn mark_interrupted(node: &Node) -> Result<Vec<RunId>> {
+    let reader = node.journal.reader()?;
+    let unfinished = reader.unfinished()?;
+    for run in &unfinished {
+        let Some(report) = reader.report(*run)? else {
+            continue;
+        };
+        node.journal.commit(Record {
+            at: clock::now_ms(),
+            run: Some(*run),
+            task: Some(report.task.clone()),
+            actor: "host".into(),
+            event: Event::Interrupted {
+                stage: stage_name(report.stage).into(),
+            },
+        })?;
+    }
+    Ok(unfinished)
+}
+
+const fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Due => "before it was granted anything",
+        Stage::Granted => "while the task looked",
+        Stage::Looked => "before its plan was sealed",
+        Stage::Planned => "before its plan was approved",
+        Stage::Approved => "before anything was applied",
+        Stage::Applying => "while its plan was applied",
+        Stage::Reviewed | Stage::Ended => "at its end",
+    }
+}
+
+/// Finishes the approved plan of an interrupted, cancelled or limited run, or says why not.
+pub fn resume(
+    node: &Node,
+    run: RunId,
+    observer: &mut dyn Observer,
+    cancel: &AtomicBool,
+) -> Result<Report> {
+    let reader = node.journal.reader()?;
+    let records = reader.run(run)?;
+    let report =
+        Report::fold(&records).ok_or_else(|| Error::usage(format!("there is no run {run}")))?;
+    let granted = resumable(&report, &records)?;
+    let plan = report
+        .plan
+        .clone()
+        .ok_or_else(|| Error::failed("the run has no plan"))?;
+    let task = node.config.task(&report.task)?;
+    let plugin = crate::plugins::open(&node.dir, &node.trust, &task.file.plugin)?;
+    let grant =
+        crate::config::check_task(&node.config, task, &plugin).map_err(crate::config::bad)?;
+    if grant.digest() != granted.digest() {
+        return Err(Error::denied(
+            "the grant of this task has changed since the plan was approved",
+        )
+        .hint(format!("`keepwell run {}` makes a new plan", report.task)));
+    }
+    let path = node.dir.run(run).join("plan.jsonl");
+    let mut log = RunLog::reopen(node, report, observer);
+    let ended = (|| {
+        let next = log.report().applied.next;
+        let open = log.report().applied.open;
+        let from = open.map_or(next, |(first, _)| first);
+        log.tell(Event::RunResumed { from })?;
+        let roots = roots_of(&path, plan.digest).map_err(Halt::failed)?;
+        let hands = Hands::begin(node, &grant, run, &path, roots.iter())?;
+        let mut plan_reader = PlanReader::open(&path, plan.digest).map_err(Halt::failed)?;
+        plan_reader.skip_to(from).map_err(Halt::failed)?;
+        if let Some((first, last)) = open {
+            settle(&hands, &mut plan_reader, first, last, &mut log)?;
+        }
+        finish(
+            carry_out(hands, plan_reader, plan.actions, &mut log, cancel)?,
+            &log,
+        )
+    })();
+    log.end(ended)
+}
+
+fn finish(stopped: Option<super::apply::Stop>, log: &RunLog<'_>) -> Result<RunState, Halt> {
+    match stopped {
+        Some(stop) => Err(Halt::end(stop.state, stop.why, stop.hint)),
+        None if log.report().applied.not_done > 0 => Ok(RunState::Warned),
+        None => Ok(RunState::Done),
+    }
+}
+
+/// The batch that was under way: what is in quarantine already counts as done, what is still in
+/// its place is done now, what is neither is named.
+fn settle(
+    hands: &Hands,
+    reader: &mut PlanReader,
+    first: u64,
+    last: u64,
+    log: &mut RunLog<'_>,
+) -> Result<(), Halt> {
+    let size = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+    let batch = reader.batch(size).map_err(Halt::failed)?;
+    let mut result = BatchDone::default();
+    for action in &batch {
+        let settled = hands.quarantine(action).map(|q| q.settled(action));
+        let one = match settled {
+            Ok(Settled::Applied) => Ok(()),
+            Ok(Settled::NotApplied) => hands.one(action),
+            Ok(Settled::Unknown) => Err(Refusal::gone(
+                "after the crash it is neither in its place nor in quarantine",
+            )),
+            Err(refusal) => Err(refusal),
+        };
+        BatchDone::settled(action, &mut result, one);
+    }
+    hands.sync()?;
+    log.tell(result.into_outcome(first, last))
+}
+
+/// The grant the run held, if its plan was approved and not finished.
+fn resumable(report: &Report, records: &[Record]) -> Result<Grant> {
+    let again = format!("`keepwell run {}` begins anew", report.task);
+    match report.state {
+        RunState::Interrupted | RunState::Cancelled | RunState::Limited | RunState::Failed => {}
+        RunState::Running => return Err(Error::not_now("the run is under way")),
+        RunState::Done
+        | RunState::Warned
+        | RunState::Denied
+        | RunState::Skipped
+        | RunState::Missed => {
+            return Err(Error::usage(format!(
+                "the run ended {}; there is nothing to resume",
+                report.state
+            )));
+        }
+    }
+    if report.undone.is_some() {
+        return Err(Error::usage("the run was undone; there is nothing to resume").hint(again));
+    }
+    let approved = records
+        .iter()
+        .any(|r| matches!(r.event, Event::Approved { .. }));
+    if !approved {
+        return Err(Error::usage(
+            "the run stopped before its plan was approved; there is nothing to resume",
+        )
+        .hint(again));
+    }
+    let total = report.plan.as_ref().map_or(0, |p| p.actions);
+    if report.applied.open.is_none()
+        && report.applied.next >= total
+        && report.applied.remaining == 0
+    {
+        return Err(Error::usage(
+            "the whole plan was carried out; there is nothing to resume",
+        ));
+    }
+    records
+        .iter()
+        .find_map(|r| match &r.event {
+            Event::RunGranted { grant, .. } => Some((**grant).clone()),
+            _ => None,
+        })
+        .ok_or_else(|| Error::failed("the journal does not say what the run was granted"))
+}
+
+/// The roots a plan touches.
+pub(super) fn roots_of(
+    path: &std::path::Path,
+    digest: keepwell_model::id::Digest,
+) -> Result<BTreeSet<RootName>> {
+    let mut roots = BTreeSet::new();
+    let mut scan = PlanReader::open(path, digest)?;
+    while let Some(action) = scan.next_action()? {
+        roots.insert(action.change.root().clone());
+    }
+    Ok(roots)
+}

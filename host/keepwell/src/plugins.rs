@@ -1,0 +1,149 @@
+//! Installed plugins: from a bundle somebody hands over to code a worker may run.
+
+use crate::clock;
+use crate::error::{Error, Result};
+use crate::node_dir::{NodeDir, make_private_dir, write_file};
+use crate::worker;
+use keepwell_bundle::{Bundle, Lock, LockEntry, Trust};
+use keepwell_journal::NodeKey;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// A bundle that verified just now against the node's trust file.
+#[derive(Debug)]
+pub struct Installed {
+    pub bundle: Bundle,
+    pub entry: LockEntry,
+}
+
+/// What the node trusts; a node without the file trusts nobody.
+pub fn trust(dir: &NodeDir) -> Result<Trust> {
+    let path = dir.trust_file();
+    if !path.exists() {
+        return Ok(Trust::default());
+    }
+    let text = crate::config::read_text(&path)?;
+    Trust::parse(&text).map_err(|e| crate::config::bad_file(&path, &text, &e.to_string(), e.span()))
+}
+
+pub fn lock(dir: &NodeDir) -> Result<Lock> {
+    let path = dir.lock_file();
+    if !path.exists() {
+        return Ok(Lock::default());
+    }
+    let text = crate::config::read_text(&path)?;
+    Lock::parse(&text).map_err(|e| crate::config::bad_file(&path, &text, &e.to_string(), None))
+}
+
+/// Where an installed bundle lies.
+pub fn bundle_path(dir: &NodeDir, entry: &LockEntry) -> PathBuf {
+    dir.plugins()
+        .join(format!("{}-{}.kwb", entry.name, entry.version))
+}
+
+/// Opens an installed plugin by `name`, `name@version` or digest. Signature and trust are checked
+/// again each time: what was revoked since does not run.
+pub fn open(dir: &NodeDir, trust: &Trust, wanted: &str) -> Result<Installed> {
+    let lock = lock(dir)?;
+    let entry = lock.find(wanted).ok_or_else(|| {
+        let known: Vec<&str> = lock.entries().iter().map(|e| e.name.as_str()).collect();
+        let error = Error::config(format!("plugin `{wanted}` is not installed"));
+        match keepwell_model::grant::nearest(wanted, &known) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("`keepwell plugin install FILE.kwb` installs one"),
+        }
+    })?;
+    let path = bundle_path(dir, entry);
+    let bytes = read_bundle(&path)?;
+    let bundle = keepwell_bundle::open(&bytes, trust)
+        .map_err(|e| refused(&path, &e).hint("install it again from a bundle you trust"))?;
+    if bundle.id != entry.bundle {
+        return Err(Error::denied(format!(
+            "the installed bundle of `{}` is {}, but plugins.lock says {}",
+            entry.name, bundle.id, entry.bundle
+        ))
+        .hint("somebody replaced the file; install the plugin again"));
+    }
+    Ok(Installed {
+        bundle,
+        entry: entry.clone(),
+    })
+}
+
+pub fn read_bundle(path: &Path) -> Result<Vec<u8>> {
+    use std::io::Read as _;
+    let most = keepwell_bundle::BUNDLE_MAX_BYTES as u64;
+    let mut bytes = vec![];
+    File::open(path)
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
+        .map_err(|e| Error::io("read", path, &e))?;
+    Ok(bytes)
+}
+
+pub fn refused(path: &Path, e: &keepwell_bundle::BundleError) -> Error {
+    Error::denied(format!(
+        "{} is refused: {}",
+        path.display(),
+        crate::error::chain(e)
+    ))
+}
+
+/// Verified, compiled, stored, locked; in this order, so that a crash leaves the old state.
+pub fn install(dir: &NodeDir, key: &NodeKey, bytes: &[u8], bundle: &Bundle) -> Result<LockEntry> {
+    compiled(dir, key, bundle)?;
+    let entry = LockEntry::of(bundle, clock::now_ms());
+    make_private_dir(&dir.plugins())?;
+    write_file(&bundle_path(dir, &entry), bytes, 0o600)?;
+    let mut lock = lock(dir)?;
+    lock.insert(entry.clone());
+    write_file(&dir.lock_file(), lock.to_toml().as_bytes(), 0o644)?;
+    Ok(entry)
+}
+
+/// The machine code of a component: from the cache when it is there and was sealed by this node,
+/// else compiled in a limited child and sealed.
+pub fn code(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<File> {
+    let path = cache_path(dir, bundle);
+    if let Ok(file) = File::open(&path) {
+        match keepwell_sandbox::unseal(&file, &key.mac_key(), bundle.component_digest) {
+            Ok(()) => return Ok(file),
+            Err(e) => {
+                eprintln!(
+                    "compiled code of `{}` is not ours ({e}); compiling it again",
+                    bundle.manifest.name
+                );
+            }
+        }
+    }
+    compiled(dir, key, bundle)?;
+    let file = File::open(&path).map_err(|e| Error::io("open", &path, &e))?;
+    keepwell_sandbox::unseal(&file, &key.mac_key(), bundle.component_digest)
+        .map_err(|e| Error::failed(format!("{}: {e}", path.display())))?;
+    Ok(file)
+}
+
+fn cache_path(dir: &NodeDir, bundle: &Bundle) -> PathBuf {
+    dir.cache().join(format!(
+        "{}.cwasm",
+        keepwell_sandbox::cache_key(bundle.component_digest)
+    ))
+}
+
+fn compiled(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<()> {
+    let code = worker::compile(&bundle.component)?;
+    let sealed = keepwell_sandbox::seal(&code, &key.mac_key(), bundle.component_digest);
+    make_private_dir(&dir.cache())?;
+    write_file(&cache_path(dir, bundle), &sealed, 0o600)
+}
+
+pub fn remove(dir: &NodeDir, entry: &LockEntry) -> Result<()> {
+    let mut lock = lock(dir)?;
+    lock.remove(&entry.name, &entry.version);
+    write_file(&dir.lock_file(), lock.to_toml().as_bytes(), 0o644)?;
+    let path = bundle_path(dir, entry);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("remove", &path, &e)),
+    }
+}

@@ -1,0 +1,91 @@
+//! How this program starts itself as a worker or compiler: the one door to child processes.
+
+use crate::error::{Error, Result};
+use keepwell_model::id::Digest;
+use keepwell_sandbox::{Answer, Ask};
+use std::path::PathBuf;
+
+/// Hidden first argument of a worker process.
+pub const WORKER: &str = "__worker";
+/// Hidden first argument of a compiling process.
+pub const COMPILE: &str = "__compile";
+
+/// This program's own file.
+pub fn program() -> Result<PathBuf> {
+    // The path of the running file, not the name it was called by: it stays right when the
+    // file on disk is replaced during an upgrade.
+    Ok(PathBuf::from("/proc/self/exe"))
+}
+
+/// Machine code of a component, made in a child process with limits.
+pub fn compile(component: &[u8]) -> Result<Vec<u8>> {
+    keepwell_sandbox::compile(&program()?, &[COMPILE], component).map_err(|e| {
+        Error::failed(format!(
+            "cannot compile the component: {}",
+            crate::error::chain(&e)
+        ))
+    })
+}
+
+/// The manifest of compiled code, from a worker that holds no capability and tells nobody.
+pub fn describe(code: &[u8]) -> Result<String> {
+    use keepwell_model::limits::Limits;
+    use keepwell_sandbox::{Assignment, Launch, Outcome};
+    let file = in_memory(&keepwell_sandbox::seal(code, &[0; 32], Digest::of(b"")))
+        .map_err(|e| Error::failed(format!("cannot hand code to a worker: {e}")))?;
+    let assignment = Assignment::describe(Limits::default(), false);
+    let program = program()?;
+    let launch = Launch {
+        program: &program,
+        args: &[WORKER],
+        code: file,
+        assignment: &assignment,
+    };
+    let ended = keepwell_sandbox::look(
+        launch,
+        &mut Nobody,
+        &std::sync::atomic::AtomicBool::new(false),
+    );
+    match ended.outcome {
+        Outcome::Described(json) => Ok(json),
+        other => Err(Error::failed(format!(
+            "the component does not describe itself: {other:?}"
+        ))),
+    }
+}
+
+/// Answers nothing; a task that describes itself asks for nothing.
+struct Nobody;
+
+impl keepwell_sandbox::Broker for Nobody {
+    fn told(&mut self, _: keepwell_sandbox::Told) -> Result<(), keepwell_sandbox::Stop> {
+        Ok(())
+    }
+    fn ask(&mut self, ask: Ask) -> Answer {
+        let no = keepwell_model::words::Refusal::denied("nothing is granted while describing");
+        match ask {
+            Ask::Cpu => Answer::Cpu(Err(no)),
+            Ask::Memory => Answer::Memory(Err(no)),
+            Ask::Pressure(_) => Answer::Pressure(Err(no)),
+            Ask::Mounts => Answer::Mounts(Err(no)),
+            Ask::Networks => Answer::Networks(Err(no)),
+            Ask::Processes { .. } => Answer::Processes(Err(no)),
+            Ask::InUse => Answer::InUse(Err(no)),
+            Ask::Remembered { .. } => Answer::Remembered(Err(no)),
+            Ask::StoreFigures { .. } => Answer::StoreFigures(Err(no)),
+            Ask::Propose { .. } => Answer::Proposed(Err(no)),
+            Ask::ProposeTree { .. } => Answer::ProposedTree(Err(no)),
+        }
+    }
+}
+
+/// A file that has no name and lives in memory: freshly compiled code never touches a disk
+/// before its bundle is accepted.
+fn in_memory(bytes: &[u8]) -> std::io::Result<std::fs::File> {
+    use std::io::{Seek as _, Write as _};
+    let fd = rustix::fs::memfd_create("code", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}

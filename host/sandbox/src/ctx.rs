@@ -1,0 +1,304 @@
+//! What the host side of the interfaces works with while one guest runs: the assignment, the
+//! channel, the clocks and the counts.
+
+use crate::bounds::{Crossed, Meter, thread_cpu};
+use crate::frame::FrameError;
+use crate::interface::bindings::types as wit;
+use crate::protocol::{Answer, Ask, Assignment, Told};
+use crate::recount::{CALLS_KEPT, REFUSALS_KEPT, WORD_MAX_BYTES};
+use crate::wire::Wire;
+use keepwell_model::capability::Capability;
+use keepwell_model::event::{Call, Usage};
+use keepwell_model::words::{Progress, Refusal, printable};
+use keepwell_node::in_use::InUse;
+use keepwell_node::metrics::Cpu;
+use keepwell_node::root::Root;
+use keepwell_node::shards::Store;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wasmtime::component::ResourceTable;
+
+/// Calls in one batch.
+const BATCH: usize = 256;
+
+/// A root or store that was granted: opened before the walls, or why it could not be.
+pub(crate) type Opened<T> = BTreeMap<String, Result<Arc<T>, Refusal>>;
+
+/// The store's own state.
+pub(crate) struct Ctx {
+    pub(crate) assignment: Assignment,
+    pub(crate) wire: Wire,
+    pub(crate) meter: Meter,
+    pub(crate) table: ResourceTable,
+    pub(crate) roots: Opened<Root>,
+    pub(crate) stores: Opened<Store>,
+    pub(crate) counts: Counts,
+    pub(crate) walkers_open: u32,
+    pub(crate) scrub_open: bool,
+    pub(crate) cpu: Option<Result<Cpu, Refusal>>,
+    in_use: Option<Arc<InUse>>,
+    calls: Vec<Call>,
+    more_calls: u64,
+    pub(crate) progress: Seldom<Progress>,
+    pub(crate) checkpoint: Seldom<Vec<u8>>,
+}
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) log_bytes: u64,
+    pub(crate) findings: u32,
+    pub(crate) metrics: u32,
+    pub(crate) calls: u64,
+    pub(crate) refusals: u64,
+}
+
+/// Why a call has no result: a refusal goes to the guest, anything else ends the run.
+#[derive(Debug)]
+pub(crate) enum No {
+    Refused(Refusal),
+    Ended(wasmtime::Error),
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<FrameError> for No {
+    fn from(e: FrameError) -> Self {
+        Self::Ended(wasmtime::Error::new(e))
+    }
+}
+
+impl From<Crossed> for No {
+    fn from(crossed: Crossed) -> Self {
+        Self::Ended(wasmtime::Error::new(crossed))
+    }
+}
+
+/// A call's answer as the bindings want it.
+pub(crate) type Answered<T> = wasmtime::Result<Result<T, wit::Refusal>>;
+
+impl Ctx {
+    pub(crate) fn new(
+        assignment: Assignment,
+        wire: Wire,
+        roots: Opened<Root>,
+        stores: Opened<Store>,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(usize::try_from(assignment.limits.handles).unwrap_or(usize::MAX));
+        let meter = Meter::start(&assignment.limits);
+        Self {
+            assignment,
+            wire,
+            meter,
+            table,
+            roots,
+            stores,
+            counts: Counts::default(),
+            walkers_open: 0,
+            scrub_open: false,
+            cpu: None,
+            in_use: None,
+            calls: Vec::new(),
+            more_calls: 0,
+            progress: Seldom::new(),
+            checkpoint: Seldom::new(),
+        }
+    }
+
+    /// One call of a capability: the host's work in it is charged to the host, the call and its
+    /// result are recorded, a refusal is told.
+    pub(crate) fn call<T>(
+        &mut self,
+        function: &'static str,
+        subject: &str,
+        work: impl FnOnce(&mut Self) -> Result<T, No>,
+    ) -> Answered<T> {
+        let since = thread_cpu();
+        let result = work(self);
+        let answered = match result {
+            Ok(value) => {
+                self.record(function, subject, "ok")?;
+                Ok(value)
+            }
+            Err(No::Refused(refusal)) => {
+                self.refused(function, subject, &refusal)?;
+                Err(wit::Refusal::from(refusal))
+            }
+            Err(No::Ended(error)) => return Err(error),
+        };
+        self.meter.host_worked_since(since);
+        self.meter.check().map_err(wasmtime::Error::new)?;
+        Ok(answered)
+    }
+
+    /// Whether the capability is held at all; which root or store is checked by its own call.
+    pub(crate) fn need(&self, capability: Capability) -> Result<(), Refusal> {
+        let a = &self.assignment;
+        let held = match capability {
+            Capability::Metrics => a.metrics,
+            Capability::Storage => !a.storage.is_empty(),
+            Capability::StorageClean => !a.cleanable.is_empty(),
+            Capability::Shards => !a.stores.is_empty(),
+        };
+        if held {
+            return Ok(());
+        }
+        Err(
+            Refusal::denied(format!("`{capability}` is not granted to this task")).hint(format!(
+                "add `{}` to [grant] of this task",
+                capability.example()
+            )),
+        )
+    }
+
+    pub(crate) fn ask(&mut self, ask: Ask) -> Result<Answer, No> {
+        self.flush()?;
+        Ok(self.wire.ask(ask)?)
+    }
+
+    pub(crate) fn tell(&mut self, told: Told) -> Result<(), No> {
+        Ok(self.wire.tell(told)?)
+    }
+
+    /// Files in use, asked of the host once.
+    pub(crate) fn in_use(&mut self) -> Result<Arc<InUse>, No> {
+        if let Some(known) = &self.in_use {
+            return Ok(Arc::clone(known));
+        }
+        let Answer::InUse(answer) = self.ask(Ask::InUse)? else {
+            return Err(wrong_answer());
+        };
+        let (pairs, complete) = answer?;
+        let known = Arc::new(InUse::from_pairs(pairs, complete));
+        self.in_use = Some(Arc::clone(&known));
+        Ok(known)
+    }
+
+    /// What was held back is told.
+    pub(crate) fn flush(&mut self) -> Result<(), FrameError> {
+        if let Some(progress) = self.progress.take() {
+            self.wire.tell(Told::Progressed(progress))?;
+        }
+        if let Some(state) = self.checkpoint.take() {
+            self.wire.tell(Told::Checkpointed(state))?;
+        }
+        if !self.calls.is_empty() || self.more_calls > 0 {
+            let calls = std::mem::take(&mut self.calls);
+            let more = std::mem::take(&mut self.more_calls);
+            self.wire.tell(Told::Called { calls, more })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn usage(&self, fuel: u64, worker_bytes: u64) -> Usage {
+        let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        Usage {
+            fuel,
+            cpu_us: micros(self.meter.guest_cpu()),
+            wall_us: micros(self.meter.wall()),
+            memory_bytes: self.meter.memory_peak() as u64,
+            worker_bytes,
+            calls: self.counts.calls,
+            refusals: self.counts.refusals,
+            log_bytes: self.counts.log_bytes,
+        }
+    }
+
+    fn refused(
+        &mut self,
+        function: &str,
+        subject: &str,
+        refusal: &Refusal,
+    ) -> Result<(), FrameError> {
+        self.record(function, subject, refusal.code.as_str())?;
+        self.counts.refusals += 1;
+        if self.counts.refusals > REFUSALS_KEPT {
+            return Ok(());
+        }
+        self.wire.tell(Told::Refused {
+            function: function.to_owned(),
+            subject: printable(subject, WORD_MAX_BYTES),
+            refusal: refusal.clone(),
+        })
+    }
+
+    fn record(&mut self, function: &str, subject: &str, result: &str) -> Result<(), FrameError> {
+        self.counts.calls += 1;
+        if self.counts.calls > CALLS_KEPT {
+            self.more_calls += 1;
+            return Ok(());
+        }
+        self.calls.push(Call {
+            function: function.to_owned(),
+            subject: printable(subject, WORD_MAX_BYTES),
+            result: result.to_owned(),
+        });
+        if self.calls.len() >= BATCH {
+            let calls = std::mem::take(&mut self.calls);
+            self.wire.tell(Told::Called { calls, more: 0 })?;
+        }
+        Ok(())
+    }
+}
+
+/// The host answered something else than was asked: the channel is not to be trusted.
+pub(crate) fn wrong_answer() -> No {
+    No::Ended(wasmtime::Error::msg(
+        "the host's answer does not fit what was asked",
+    ))
+}
+
+/// Holds the newest value back until the last one was a while ago.
+#[derive(Debug)]
+pub(crate) struct Seldom<T> {
+    held: Option<T>,
+    told: Option<Instant>,
+}
+
+impl<T> Seldom<T> {
+    const fn new() -> Self {
+        Self {
+            held: None,
+            told: None,
+        }
+    }
+
+    /// The value back, when it is time to tell it.
+    pub(crate) fn put(&mut self, value: T) -> Option<T> {
+        let now = Instant::now();
+        if self
+            .told
+            .is_some_and(|told| now.duration_since(told) < crate::recount::OFTEN)
+        {
+            self.held = Some(value);
+            return None;
+        }
+        self.told = Some(now);
+        self.held = None;
+        Some(value)
+    }
+
+    /// What is still held back, whatever the time; at most as often as the host is asked.
+    fn take(&mut self) -> Option<T> {
+        let now = Instant::now();
+        let due = self
+            .told
+            .is_none_or(|told| now.duration_since(told) >= crate::recount::OFTEN);
+        if due { self.last() } else { None }
+    }
+
+    /// What is still held back, at the end.
+    pub(crate) fn last(&mut self) -> Option<T> {
+        let last = self.held.take();
+        if last.is_some() {
+            self.told = Some(Instant::now());
+        }
+        last
+    }
+}

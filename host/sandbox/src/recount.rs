@@ -1,0 +1,282 @@
+//! The host's own count of what a worker tells. The worker counts too and ends the run kindly;
+//! this count holds when the worker is no longer ours.
+
+use crate::protocol::{Ask, Assignment, Told};
+use keepwell_model::limits::LimitName;
+use keepwell_model::units::Span;
+use keepwell_model::words::{Finding, LogLine, Metric, Progress, Refusal, printable};
+use std::time::Duration;
+
+/// A log line is cut here.
+pub(crate) const LINE_MAX_BYTES: usize = 4 << 10;
+/// Ids, units, names, labels.
+pub(crate) const WORD_MAX_BYTES: usize = 256;
+/// Pairs in the data of a finding, or labels of a metric.
+pub(crate) const PAIRS_MAX: usize = 64;
+/// As the contract says of `checkpoint`.
+pub(crate) const CHECKPOINT_MAX_BYTES: usize = 64 << 10;
+/// Calls kept one by one; further ones are counted.
+pub(crate) const CALLS_KEPT: u64 = 10_000;
+/// Refusals told one by one: each becomes a record. Further ones are counted among the calls.
+pub(crate) const REFUSALS_KEPT: u64 = 1_000;
+/// As the contract says of `quarantine`.
+pub(crate) const PROPOSALS_MAX: usize = 4_096;
+/// Progress and checkpoints come at most this often, with a burst when the run begins.
+pub(crate) const OFTEN: Duration = Duration::from_millis(100);
+const BURST: u64 = 32;
+
+/// Why the host stops listening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Excess {
+    Limit {
+        limit: LimitName,
+        detail: String,
+    },
+    /// Something an honest worker never sends.
+    Protocol(&'static str),
+}
+
+#[derive(Debug)]
+pub(crate) struct Recount<'a> {
+    assignment: &'a Assignment,
+    pub(crate) log_bytes: u64,
+    findings: u32,
+    metrics: u32,
+    calls: u64,
+    refusals: u64,
+    often: u64,
+    ready: bool,
+}
+
+impl<'a> Recount<'a> {
+    pub(crate) const fn new(assignment: &'a Assignment) -> Self {
+        Self {
+            assignment,
+            log_bytes: 0,
+            findings: 0,
+            metrics: 0,
+            calls: 0,
+            refusals: 0,
+            often: 0,
+            ready: false,
+        }
+    }
+
+    pub(crate) const fn output_max(&self) -> u64 {
+        self.assignment.limits.output.0
+    }
+
+    pub(crate) const fn wall_max(&self) -> Span {
+        self.assignment.limits.wall
+    }
+
+    /// What may be passed on, made safe to show.
+    pub(crate) fn admit(&mut self, told: Told, elapsed: Duration) -> Result<Told, Excess> {
+        if matches!(told, Told::Ready(_)) == self.ready {
+            return Err(Excess::Protocol(
+                "it was ready twice, or spoke before it was ready",
+            ));
+        }
+        let limits = &self.assignment.limits;
+        Ok(match told {
+            Told::Ready(walls) => {
+                self.ready = true;
+                Told::Ready(walls)
+            }
+            Told::Logged(line) => {
+                self.log_bytes += line.message.len() as u64;
+                if self.log_bytes > limits.log.0 {
+                    return Err(over(LimitName::Log, format!("more than {}", limits.log)));
+                }
+                Told::Logged(printable_line(line))
+            }
+            Told::Found(finding) => {
+                self.findings += 1;
+                if self.findings > limits.findings {
+                    return Err(over(
+                        LimitName::Findings,
+                        format!("more than {}", limits.findings),
+                    ));
+                }
+                Told::Found(printable_finding(finding))
+            }
+            Told::Measured(metric) => {
+                self.metrics += 1;
+                if self.metrics > limits.metrics {
+                    return Err(over(
+                        LimitName::Metrics,
+                        format!("more than {}", limits.metrics),
+                    ));
+                }
+                Told::Measured(printable_metric(metric))
+            }
+            Told::Progressed(progress) => {
+                self.not_too_often(elapsed)?;
+                Told::Progressed(printable_progress(progress))
+            }
+            Told::Checkpointed(state) => {
+                self.not_too_often(elapsed)?;
+                if state.len() > CHECKPOINT_MAX_BYTES {
+                    return Err(Excess::Protocol("its checkpoint was too long"));
+                }
+                Told::Checkpointed(state)
+            }
+            Told::Called { mut calls, more } => {
+                self.calls += calls.len() as u64;
+                if self.calls > CALLS_KEPT {
+                    return Err(Excess::Protocol("it told of too many calls"));
+                }
+                for call in &mut calls {
+                    call.function = printable(&call.function, WORD_MAX_BYTES);
+                    call.subject = printable(&call.subject, WORD_MAX_BYTES);
+                    call.result = printable(&call.result, WORD_MAX_BYTES);
+                }
+                Told::Called { calls, more }
+            }
+            Told::Refused {
+                function,
+                subject,
+                refusal,
+            } => {
+                self.refusals += 1;
+                if self.refusals > REFUSALS_KEPT {
+                    return Err(Excess::Protocol("it told of too many refusals"));
+                }
+                Told::Refused {
+                    function: printable(&function, WORD_MAX_BYTES),
+                    subject: printable(&subject, WORD_MAX_BYTES),
+                    refusal: printable_refusal(refusal),
+                }
+            }
+            Told::Verified {
+                store,
+                remembered,
+                gone,
+            } => {
+                if !self
+                    .assignment
+                    .stores
+                    .keys()
+                    .any(|name| name.as_str() == store)
+                {
+                    return Err(Excess::Protocol("it verified a store that was not granted"));
+                }
+                Told::Verified {
+                    store,
+                    remembered,
+                    gone,
+                }
+            }
+        })
+    }
+
+    /// Whether this may be asked at all; the broker decides what the answer is.
+    pub(crate) fn check(&self, ask: &Ask) -> Result<(), Excess> {
+        let a = self.assignment;
+        let root = |name: &str| a.cleanable.iter().any(|root| root.as_str() == name);
+        let store = |name: &str| a.stores.keys().any(|store| store.as_str() == name);
+        let may = self.ready
+            && match ask {
+                Ask::Cpu
+                | Ask::Memory
+                | Ask::Pressure(_)
+                | Ask::Mounts
+                | Ask::Networks
+                | Ask::Processes { .. } => a.metrics,
+                Ask::InUse => !a.storage.is_empty(),
+                Ask::Remembered { store: name } | Ask::StoreFigures { store: name } => store(name),
+                Ask::Propose {
+                    root: name,
+                    proposals,
+                } => root(name) && proposals.len() <= PROPOSALS_MAX,
+                Ask::ProposeTree { root: name, .. } => root(name),
+            };
+        if may {
+            Ok(())
+        } else {
+            Err(Excess::Protocol("it asked for what was not granted"))
+        }
+    }
+
+    fn not_too_often(&mut self, elapsed: Duration) -> Result<(), Excess> {
+        self.often += 1;
+        let allowed =
+            BURST + 2 * u64::try_from(elapsed.as_millis() / OFTEN.as_millis()).unwrap_or(0);
+        if self.often > allowed {
+            return Err(Excess::Protocol("it told of its progress too often"));
+        }
+        Ok(())
+    }
+}
+
+fn over(limit: LimitName, detail: String) -> Excess {
+    Excess::Limit { limit, detail }
+}
+
+pub(crate) fn printable_line(line: LogLine) -> LogLine {
+    LogLine {
+        level: line.level,
+        message: printable(&line.message, LINE_MAX_BYTES),
+    }
+}
+
+pub(crate) fn printable_finding(finding: Finding) -> Finding {
+    Finding {
+        id: printable(&finding.id, WORD_MAX_BYTES),
+        subject: printable(&finding.subject, LINE_MAX_BYTES),
+        severity: finding.severity,
+        title: printable(&finding.title, LINE_MAX_BYTES),
+        // Lines are kept: a detail may have several.
+        detail: lines(&finding.detail),
+        data: pairs(finding.data),
+    }
+}
+
+pub(crate) fn printable_metric(metric: Metric) -> Metric {
+    Metric {
+        name: printable(&metric.name, WORD_MAX_BYTES),
+        unit: printable(&metric.unit, WORD_MAX_BYTES),
+        value: metric.value,
+        labels: pairs(metric.labels),
+    }
+}
+
+pub(crate) fn printable_progress(progress: Progress) -> Progress {
+    Progress {
+        unit: printable(&progress.unit, WORD_MAX_BYTES),
+        note: printable(&progress.note, WORD_MAX_BYTES),
+        ..progress
+    }
+}
+
+pub(crate) fn printable_refusal(refusal: Refusal) -> Refusal {
+    Refusal {
+        code: refusal.code,
+        message: printable(&refusal.message, LINE_MAX_BYTES),
+        hint: refusal.hint.map(|hint| printable(&hint, LINE_MAX_BYTES)),
+    }
+}
+
+fn lines(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if out.len() + line.len() > LINE_MAX_BYTES {
+            out.push('…');
+            break;
+        }
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        out.push_str(&printable(line, LINE_MAX_BYTES));
+    }
+    out
+}
+
+fn pairs(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+    let shown = |text: &str| printable(text, WORD_MAX_BYTES);
+    pairs
+        .iter()
+        .take(PAIRS_MAX)
+        .map(|(k, v)| (shown(k), shown(v)))
+        .collect()
+}
