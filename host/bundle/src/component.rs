@@ -76,7 +76,11 @@ impl ComponentError {
         }
     }
 
-    fn invalid(why: impl ToString) -> Self {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "its shape is that of `map_err`"
+    )]
+    fn invalid(why: wasmparser::BinaryReaderError) -> Self {
         Self::Invalid {
             why: printable(&why.to_string(), 2 * NAME_MAX_BYTES),
         }

@@ -96,7 +96,7 @@ impl Envelope {
                 })
                 .collect(),
         };
-        serde_json::to_vec(&json).map_err(|e| BundleError::damaged("its envelope", e))
+        serde_json::to_vec(&json).map_err(|e| BundleError::damaged("its envelope", &e))
     }
 
     /// Adds this key's signature, or puts it in the place of an earlier one by the same key. The

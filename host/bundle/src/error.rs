@@ -76,7 +76,7 @@ impl BundleError {
         }
     }
 
-    pub(crate) fn damaged(place: &str, why: impl ToString) -> Self {
+    pub(crate) fn damaged(place: &str, why: &(impl ToString + ?Sized)) -> Self {
         Self::Damaged {
             place: place.to_owned(),
             why: printable(&why.to_string(), 2 * QUOTE_MAX_BYTES),

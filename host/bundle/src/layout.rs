@@ -116,7 +116,7 @@ pub(crate) fn write(layers: Layers<'_>) -> Result<Vec<u8>, BundleError> {
         .iter()
         .map(|(name, content)| Entry { name, content })
         .collect();
-    let bytes = tar::write(&entries).map_err(|e| BundleError::damaged("its tar", e))?;
+    let bytes = tar::write(&entries).map_err(|e| BundleError::damaged("its tar", &e))?;
     BundleError::check_size("file", bytes.len(), BUNDLE_MAX_BYTES)?;
     Ok(bytes)
 }
@@ -125,7 +125,7 @@ pub(crate) fn write(layers: Layers<'_>) -> Result<Vec<u8>, BundleError> {
 /// its name; there is one encoding of a pair of layers and no other is read.
 pub(crate) fn read(bytes: &[u8]) -> Result<Layers<'_>, BundleError> {
     BundleError::check_size("file", bytes.len(), BUNDLE_MAX_BYTES)?;
-    let entries = tar::read(bytes).map_err(|e| BundleError::damaged("its tar", e))?;
+    let entries = tar::read(bytes).map_err(|e| BundleError::damaged("its tar", &e))?;
     let mut files = Files::sort(&entries)?;
     if files.layout != LAYOUT.1 {
         return Err(BundleError::damaged(LAYOUT.0, "it is not layout 1.0.0"));
@@ -244,11 +244,11 @@ fn blob_name(name: &str) -> Option<&str> {
 }
 
 fn to_json(value: &impl Serialize) -> Result<Vec<u8>, BundleError> {
-    serde_json::to_vec(value).map_err(|e| BundleError::damaged("its index", e))
+    serde_json::to_vec(value).map_err(|e| BundleError::damaged("its index", &e))
 }
 
 fn from_json<T: serde::de::DeserializeOwned>(place: &str, bytes: &[u8]) -> Result<T, BundleError> {
-    strict::parse(bytes).map_err(|e| BundleError::damaged(place, e))
+    strict::parse(bytes).map_err(|e| BundleError::damaged(place, &e))
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub use keyfile::{KeyFileError, read_secret, write_secret};
 pub use layout::BUNDLE_MAX_BYTES;
 pub use lock::{Lock, LockEntry, LockError};
 pub use statement::{
-    ComponentInfo, PREDICATE_TYPE, Predicate, RELEASE_MAX, STATEMENT_TYPE, Statement,
+    ComponentInfo, PREDICATE_TYPE, Predicate, RELEASE_MAX, STATEMENT_TYPE, Statement, Subject,
+    SubjectDigest,
 };
 pub use trust::{Trust, TrustError, TrustedKey};

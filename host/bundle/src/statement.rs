@@ -84,13 +84,13 @@ impl Statement {
 
     pub(crate) fn to_payload(&self) -> Result<Vec<u8>, BundleError> {
         self.check()?;
-        serde_json::to_vec(self).map_err(|e| BundleError::damaged("its statement", e))
+        serde_json::to_vec(self).map_err(|e| BundleError::damaged("its statement", &e))
     }
 
     /// Strict: unknown or doubled keys, other types and odd numbers are refused.
     pub(crate) fn parse(payload: &[u8]) -> Result<Self, BundleError> {
         let it: Self =
-            strict::parse(payload).map_err(|e| BundleError::damaged("its statement", e))?;
+            strict::parse(payload).map_err(|e| BundleError::damaged("its statement", &e))?;
         it.check()?;
         Ok(it)
     }

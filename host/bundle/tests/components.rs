@@ -12,6 +12,7 @@ const STORAGE: &str = "keepwell:task/storage@0.1.0";
 const CLEAN: &str = "keepwell:task/storage-clean@0.1.0";
 
 /// A component in text; `EXPORT` stands for a sound export of `task`.
+#[expect(clippy::unwrap_used, reason = "a test may end at what fails")]
 fn text(wat: &str) -> Vec<u8> {
     let export = r#"
         (component $inner

@@ -25,6 +25,7 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
 }
 
 /// The envelope's first signature, taken out as a person would.
+#[expect(clippy::unwrap_used, reason = "a test may end at what fails")]
 fn signature(kwb: &[u8]) -> Vec<u8> {
     let entries = tar::read(kwb).unwrap();
     let json = entries
