@@ -261,8 +261,9 @@ impl Tree {
             return false;
         };
         if level.fd.is_none() {
-            let path = &self.path[..level.path_len];
-            let again = open_directory(self.base.as_fd(), path)
+            // The base itself has no path of its own.
+            let path = (level.path_len > 0).then(|| &self.path[..level.path_len]);
+            let again = open_below(self.base.as_fd(), path)
                 .and_then(|fd| look_at(fd.as_fd()).map(|facts| (fd, facts)));
             match again {
                 Ok((fd, facts))
