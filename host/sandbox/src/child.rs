@@ -64,7 +64,7 @@ fn peak_bytes(status: &Path) -> u64 {
     peak_in(&text)
 }
 
-/// `VmHWM:	   12345 kB` of proc_pid_status(5).
+/// `VmHWM: 12345 kB` of proc_pid_status(5).
 pub(crate) fn peak_in(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());

@@ -122,10 +122,14 @@ mod tests {
             })
             .unwrap();
             let back: FromWorker = decode(body(&frame)).unwrap();
-            assert!(matches!(
-                back,
-                FromWorker::Finished { finished: Finished::Failed(f), .. } if Failure::from(f) == failure
-            ));
+            let FromWorker::Finished {
+                finished: Finished::Failed(back),
+                ..
+            } = back
+            else {
+                panic!("{back:?}")
+            };
+            assert_eq!(Failure::from(back), failure);
         }
     }
 

@@ -88,7 +88,7 @@ impl<'a> Recount<'a> {
                 if self.log_bytes > limits.log.0 {
                     return Err(over(LimitName::Log, format!("more than {}", limits.log)));
                 }
-                Told::Logged(printable_line(line))
+                Told::Logged(printable_line(&line))
             }
             Told::Found(finding) => {
                 self.findings += 1;
@@ -98,7 +98,7 @@ impl<'a> Recount<'a> {
                         format!("more than {}", limits.findings),
                     ));
                 }
-                Told::Found(printable_finding(finding))
+                Told::Found(printable_finding(&finding))
             }
             Told::Measured(metric) => {
                 self.metrics += 1;
@@ -108,11 +108,11 @@ impl<'a> Recount<'a> {
                         format!("more than {}", limits.metrics),
                     ));
                 }
-                Told::Measured(printable_metric(metric))
+                Told::Measured(printable_metric(&metric))
             }
             Told::Progressed(progress) => {
                 self.not_too_often(elapsed)?;
-                Told::Progressed(printable_progress(progress))
+                Told::Progressed(printable_progress(&progress))
             }
             Told::Checkpointed(state) => {
                 self.not_too_often(elapsed)?;
@@ -213,14 +213,14 @@ fn over(limit: LimitName, detail: String) -> Excess {
     Excess::Limit { limit, detail }
 }
 
-pub(crate) fn printable_line(line: LogLine) -> LogLine {
+pub(crate) fn printable_line(line: &LogLine) -> LogLine {
     LogLine {
         level: line.level,
         message: printable(&line.message, LINE_MAX_BYTES),
     }
 }
 
-pub(crate) fn printable_finding(finding: Finding) -> Finding {
+pub(crate) fn printable_finding(finding: &Finding) -> Finding {
     Finding {
         id: printable(&finding.id, WORD_MAX_BYTES),
         subject: printable(&finding.subject, LINE_MAX_BYTES),
@@ -228,24 +228,25 @@ pub(crate) fn printable_finding(finding: Finding) -> Finding {
         title: printable(&finding.title, LINE_MAX_BYTES),
         // Lines are kept: a detail may have several.
         detail: lines(&finding.detail),
-        data: pairs(finding.data),
+        data: pairs(&finding.data),
     }
 }
 
-pub(crate) fn printable_metric(metric: Metric) -> Metric {
+pub(crate) fn printable_metric(metric: &Metric) -> Metric {
     Metric {
         name: printable(&metric.name, WORD_MAX_BYTES),
         unit: printable(&metric.unit, WORD_MAX_BYTES),
         value: metric.value,
-        labels: pairs(metric.labels),
+        labels: pairs(&metric.labels),
     }
 }
 
-pub(crate) fn printable_progress(progress: Progress) -> Progress {
+pub(crate) fn printable_progress(progress: &Progress) -> Progress {
     Progress {
         unit: printable(&progress.unit, WORD_MAX_BYTES),
         note: printable(&progress.note, WORD_MAX_BYTES),
-        ..progress
+        done: progress.done,
+        total: progress.total,
     }
 }
 
@@ -272,7 +273,7 @@ fn lines(text: &str) -> String {
     out
 }
 
-fn pairs(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+fn pairs(pairs: &[(String, String)]) -> Vec<(String, String)> {
     let shown = |text: &str| printable(text, WORD_MAX_BYTES);
     pairs
         .iter()

@@ -161,10 +161,16 @@ fn one_call_cannot_move_more_than_it_may() {
 
 #[test]
 fn an_answer_over_the_limit_is_not_kept() {
-    let long = guest("", "", "").replace(
-        "(i32.store (i32.const 1044) (i32.const 2))",
-        "(i32.store (i32.const 1044) (i32.const 60000))",
-    );
+    // The second page, which holds zeros: valid text.
+    let long = guest("", "", "")
+        .replace(
+            "(i32.store (i32.const 1040) (i32.const 64))",
+            "(i32.store (i32.const 1040) (i32.const 65536))",
+        )
+        .replace(
+            "(i32.store (i32.const 1044) (i32.const 2))",
+            "(i32.store (i32.const 1044) (i32.const 60000))",
+        );
     let limits = Limits {
         output: Bytes(1 << 10),
         ..Limits::default()

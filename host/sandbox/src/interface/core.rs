@@ -30,7 +30,7 @@ impl wit::Host for Ctx {
             wit::Level::Warn => Level::Warn,
             wit::Level::Error => Level::Error,
         };
-        let line = printable_line(LogLine { level, message });
+        let line = printable_line(&LogLine { level, message });
         self.counts.log_bytes += line.message.len() as u64;
         if self.counts.log_bytes > self.assignment.limits.log.0 {
             let most = self.assignment.limits.log;
@@ -57,7 +57,7 @@ impl wit::Host for Ctx {
             unit,
             note,
         } = progress;
-        match self.progress.put(printable_progress(Progress {
+        match self.progress.put(printable_progress(&Progress {
             done,
             total,
             unit,
@@ -85,7 +85,7 @@ impl wit::Host for Ctx {
             detail: finding.detail,
             data: finding.data,
         };
-        self.tell(Told::Found(printable_finding(finding)))
+        self.tell(Told::Found(printable_finding(&finding)))
             .map_err(end)
     }
 
@@ -104,7 +104,7 @@ impl wit::Host for Ctx {
                 format!("it reported more than {most}"),
             ));
         }
-        let metric = printable_metric(Metric {
+        let metric = printable_metric(&Metric {
             name,
             unit,
             value,

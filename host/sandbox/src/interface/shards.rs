@@ -9,6 +9,7 @@ use crate::protocol::{Answer, Ask, Told};
 use keepwell_model::capability::Capability;
 use keepwell_model::id::NAME_MAX_BYTES;
 use keepwell_model::store::Remembered;
+use keepwell_model::units::Span;
 use keepwell_model::words::{Refusal, printable};
 use keepwell_node::shards::{Budget, ListSelector, Listed, Listing, Scrub, Store};
 use std::sync::Arc;
@@ -95,7 +96,7 @@ impl Ctx {
             (asked, None) => Some(asked),
             (asked, Some(granted)) => Some(asked.min(granted)),
         };
-        let granted_ms = granted.max_time.map(|time| time.as_millis());
+        let granted_ms = granted.max_time.map(Span::as_millis);
         Budget {
             max_bytes: least(asked.max_bytes, granted.max_bytes.map(|bytes| bytes.0)),
             max_shards: least(asked.max_shards, granted.max_shards),

@@ -69,7 +69,7 @@ pub(super) const fn kind(kind: wit::Kind) -> EntryKind {
     }
 }
 
-fn entry(entry: Entry) -> wit::Entry {
+fn entry(entry: &Entry) -> wit::Entry {
     wit::Entry {
         path: entry.path.as_bytes().to_vec(),
         kind: match entry.kind {
@@ -154,7 +154,7 @@ impl wit::Host for Ctx {
             let opened = ctx.root(&root)?;
             let path = rel_path(path)?;
             let in_use = ctx.in_use()?;
-            Ok(entry(stat(&opened, &path, &in_use)?))
+            Ok(entry(&stat(&opened, &path, &in_use)?))
         })
     }
 
@@ -199,7 +199,7 @@ impl wit::HostWalker for Ctx {
                     .iter()
                     .map(|e| e.path.as_bytes().len() + ENTRY_BYTES)
                     .sum::<usize>();
-                given.extend(some.into_iter().map(entry));
+                given.extend(some.iter().map(entry));
             }
             Ok(given)
         })

@@ -3,8 +3,8 @@
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus,
-    PathBeneath, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    PathBeneath, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
 };
 use std::os::fd::BorrowedFd;
 
@@ -82,7 +82,7 @@ pub(crate) fn kernel_abi() -> Option<i32> {
             .set_compatibility(CompatLevel::BestEffort)
             .handle_access(AccessFs::from_all(NEWEST))
             .and_then(Ruleset::create)
-            .and_then(|rules| rules.restrict_self());
+            .and_then(RulesetCreated::restrict_self);
         rules.ok().and_then(|status| abi_of(&status.landlock))
     });
     asked.join().ok().flatten()

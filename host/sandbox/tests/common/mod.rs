@@ -88,7 +88,12 @@ pub(crate) fn component(text: &str) -> Vec<u8> {
     let utf8 = wit_component::StringEncoding::UTF8;
     wit_component::embed_component_metadata(&mut module, &resolve, world, utf8).unwrap();
     let mut encoder = wit_component::ComponentEncoder::default();
-    encoder.module(&module).unwrap().validate(true).encode().unwrap()
+    encoder
+        .module(&module)
+        .unwrap()
+        .validate(true)
+        .encode()
+        .unwrap()
 }
 
 pub(crate) const KEY: [u8; 32] = [3; 32];
@@ -184,7 +189,12 @@ pub(crate) fn assignment() -> Assignment {
     }
 }
 
-pub(crate) fn look_with(args: &[&str], code: File, assignment: &Assignment, notes: &mut Notes) -> Ended {
+pub(crate) fn look_with(
+    args: &[&str],
+    code: File,
+    assignment: &Assignment,
+    notes: &mut Notes,
+) -> Ended {
     let program = program();
     let launch = Launch {
         program: &program,
