@@ -1,10 +1,6 @@
 //! What a run costs: `cargo run --release -p keepwell-sandbox --example sandbox_bench`. Build the
 //! example `worker` in the same profile first.
 
-#[expect(
-    clippy::unwrap_used,
-    reason = "test code, and a bench ends on the first surprise"
-)]
 #[path = "../tests/common/mod.rs"]
 mod common;
 

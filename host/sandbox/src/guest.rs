@@ -78,7 +78,7 @@ fn call(
     store: &mut Store<Ctx>,
     entry: Entry,
 ) -> wasmtime::Result<Finished> {
-    let linker = link(engine, &store.data().assignment)?;
+    let linker = link(engine)?;
     let plugin = Plugin::instantiate(&mut *store, component, &linker)?;
     let task = plugin.keepwell_task_task();
     let output_max = store.data().assignment.limits.output.0;

@@ -19,7 +19,7 @@ const OPEN: &str = "(call $walk (i32.const 96) (i32.const 3) (i32.const 0) (i32.
     (i64.const 0) (i32.const 0) (i32.const 4096))";
 
 fn with_root(dir: &tempfile::TempDir) -> Assignment {
-    let name = RootName::new("tmp").unwrap();
+    let name = RootName::new("tmp").expect("a name");
     let identity = keepwell_node::root::Root::open(&name, dir.path())
         .ok()
         .map(|root| root.identity());

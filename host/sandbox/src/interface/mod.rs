@@ -25,31 +25,22 @@ pub(crate) mod bindings {
 }
 
 use crate::ctx::Ctx;
-use crate::protocol::{Assignment, Entry};
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
-/// Links what was granted and nothing else. For `describe` everything is linked, because every
-/// task of the plugin is described at once, and nothing is held: each capability answers `denied`.
-pub(crate) fn link(engine: &Engine, assignment: &Assignment) -> wasmtime::Result<Linker<Ctx>> {
+/// Links the whole contract. A plugin holds several tasks, and its component imports what any of
+/// them may be granted; which of it this run holds is asked at each call, and the answer to the
+/// rest is the refusal `denied`, which never traps.
+pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     let mut linker = Linker::new(engine);
-    let all = matches!(assignment.entry, Entry::Describe);
     fn same(ctx: &mut Ctx) -> &mut Ctx {
         ctx
     }
     bindings::types::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::core::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
-    if all || assignment.metrics {
-        bindings::metrics::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
-    }
-    if all || !assignment.storage.is_empty() {
-        bindings::storage::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
-    }
-    if all || !assignment.cleanable.is_empty() {
-        bindings::storage_clean::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
-    }
-    if all || !assignment.stores.is_empty() {
-        bindings::shards::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
-    }
+    bindings::metrics::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    bindings::storage::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    bindings::storage_clean::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    bindings::shards::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     Ok(linker)
 }

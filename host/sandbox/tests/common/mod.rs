@@ -1,4 +1,5 @@
 //! Small guests in WebAssembly text, and a broker that writes down what it hears.
+#![expect(clippy::unwrap_used, reason = "test code ends on the first surprise")]
 #![allow(
     dead_code,
     clippy::allow_attributes,
@@ -141,30 +142,22 @@ impl Broker for Notes {
 impl Notes {
     /// The lines logged.
     pub(crate) fn log(&self) -> Vec<&str> {
-        let line = |told| {
-            if let &Told::Logged(ref line) = told {
-                Some(&*line.message)
-            } else {
-                None
-            }
-        };
-        self.told.iter().filter_map(line).collect()
+        let lines = self.told.iter().filter_map(|told| match told {
+            Told::Logged(line) => Some(line.message.as_str()),
+            _ => None,
+        });
+        lines.collect()
     }
 
     /// Function and result of each call.
     pub(crate) fn calls(&self) -> Vec<(&str, &str)> {
-        let batch = |told| {
-            if let &Told::Called { ref calls, .. } = told {
-                Some(calls)
-            } else {
-                None
-            }
-        };
-        self.told
-            .iter()
-            .filter_map(batch)
+        let batches = self.told.iter().filter_map(|told| match told {
+            Told::Called { calls, .. } => Some(calls),
+            _ => None,
+        });
+        batches
             .flatten()
-            .map(|c| (&*c.function, &*c.result))
+            .map(|c| (c.function.as_str(), c.result.as_str()))
             .collect()
     }
 }
