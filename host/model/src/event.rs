@@ -268,8 +268,9 @@ impl Event {
     /// Whether the world must not change before this is on disk.
     pub const fn durable_first(&self) -> bool {
         match self {
+            // A plan without actions changes nothing and needs no waiting for the disk.
+            Self::PlanSealed { actions, .. } => *actions > 0,
             Self::RunDue { .. }
-            | Self::PlanSealed { .. }
             | Self::Approved { .. }
             | Self::Intended { .. }
             | Self::UndoIntended { .. }

@@ -1,8 +1,8 @@
 //! `disk-check`: bytes, inodes and the read-only flag of every mount, one finding per problem.
 //!
 //! A percentage alone is wrong at both ends: 10 % of 20 TiB is room for months, 10 % of 2 GiB is
-//! not. So a percentage only counts when little is free in bytes too, and very little free counts
-//! at any percentage.
+//! not. So very little free counts at any percentage, and an operator of huge disks can say how
+//! much free space is ample.
 
 use keepwell_sdk::metrics::Mount;
 use keepwell_sdk::prelude::*;
@@ -32,8 +32,8 @@ impl Task for DiskCheck {
         number("critical", 95.0, "Critical above this percent"),
         text(
             "ample",
-            "500GiB",
-            "With this much free, a percent of bytes is never a problem",
+            "0B",
+            "With this much free, a percent of bytes is no problem (for huge disks); 0B: it always is",
         ),
         text(
             "scarce",
@@ -74,6 +74,7 @@ impl Task for DiskCheck {
         let line = format!("{} mounts, fullest {path} at {percent}%", mounts.len());
         let summary = match problems {
             0 => Summary::done(line),
+            1 => Summary::warned(format!("{line}; 1 problem")),
             n => Summary::warned(format!("{line}; {n} problems")),
         };
         Ok(summary.with(&json!({ "mounts": rows, "problems": problems })))
@@ -104,7 +105,7 @@ impl DiskCheck {
         let mut found = Vec::new();
         let free = Size(mount.available_bytes);
         if let Some(percent) = mount.used_percent() {
-            let by_share = if free >= self.ample {
+            let by_share = if self.ample.0 > 0 && free >= self.ample {
                 None
             } else {
                 self.severity(percent)
@@ -149,7 +150,7 @@ impl DiskCheck {
         if mount.read_only && !meant {
             let title = format!("{} is read-only", mount.path);
             found.push(
-                finding(Severity::Critical, "mount-read-only", &mount.path, title).detail(
+                finding(Severity::Warning, "mount-read-only", &mount.path, title).detail(
                     "The kernel remounts a file system read-only after errors; see its log.",
                 ),
             );
@@ -210,10 +211,16 @@ pub(crate) mod tests {
     fn huge_disks_by_bytes_and_nearly_full_ones_at_any_percent() {
         let huge = mount("/srv", 90 << 40, 100 << 40);
         assert!(
-            check(huge.clone(), json!({})).found().is_empty(),
+            check(huge.clone(), json!({ "ample": "5TiB" }))
+                .found()
+                .is_empty(),
             "10 TiB are free"
         );
-        assert_eq!(check(huge, json!({ "ample": "20TiB" })).found().len(), 1);
+        assert_eq!(
+            check(huge, json!({})).found().len(),
+            1,
+            "85 means 85 unless told otherwise"
+        );
         let scarce = mount("/", (2 << 30) - (32 << 20), 2 << 30);
         let outcome = check(scarce, json!({ "threshold": 99, "critical": 99 }));
         assert_eq!(outcome.findings[0].severity, Severity::Critical);

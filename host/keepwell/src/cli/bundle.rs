@@ -86,7 +86,7 @@ fn keygen(global: &Global, file: &Path) -> Result<Exit> {
         )));
     }
     let key = SecretKey::generate(clock::random()?);
-    write_file(file, key.to_pem().as_bytes(), 0o600)?;
+    keepwell_bundle::write_secret(file, &key).map_err(|e| Error::failed(chain(&e)))?;
     let public = key.public();
     let mut name = file.as_os_str().to_owned();
     name.push(".pub");
@@ -97,11 +97,8 @@ fn keygen(global: &Global, file: &Path) -> Result<Exit> {
 }
 
 fn read_key(path: &Path) -> Result<SecretKey> {
-    let text = crate::config::read_text(path)?;
-    SecretKey::from_pem(&text).map_err(|e| {
-        Error::config(format!("{}: {}", path.display(), chain(&e)))
-            .hint("`keepwell bundle keygen FILE` makes a key")
-    })
+    keepwell_bundle::read_secret(path)
+        .map_err(|e| Error::config(chain(&e)).hint("`keepwell bundle keygen FILE` makes a key"))
 }
 
 /// The manifest a component carries, asked for in a worker that holds nothing.

@@ -161,6 +161,7 @@ fn cancel(global: &Global, text: &str) -> Result<Exit> {
         return Err(Error::usage(format!("the run ended {}", report.state)));
     }
     let file = dir.run(run).join("cancel");
+    crate::node_dir::make_private_dir(&dir.run(run))?;
     std::fs::write(&file, b"").map_err(|e| Error::io("write", &file, &e))?;
     show::say("asked it to stop at the next safe point");
     Ok(Exit::Done)

@@ -36,7 +36,7 @@ pub(super) fn look<'a>(
 ) -> Result<Planned<'a>, Halt> {
     let due = &granted.due;
     let header = due.plan_header(&granted.grant);
-    let writer = PlanWriter::create(&node.dir.run(due.run), &header).map_err(Halt::failed)?;
+    let writer = PlanWriter::new(&node.dir.run(due.run), &header).map_err(Halt::failed)?;
     let reader = node.journal.reader().map_err(|e| Halt::Journal(e.into()))?;
     let checkpoint = reader
         .last_checkpoint(due.task.name.as_str())

@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 /// The longest line of a plan: a path of 4,096 bytes, each escaped to three, and the rest.
 const LINE_MAX_BYTES: u64 = 16 << 10;
 
-/// A plan being written.
+/// A plan being written. Its file is made with the first action: most tasks only look.
 #[derive(Debug)]
 pub(super) struct PlanWriter {
-    path: PathBuf,
-    file: BufWriter<File>,
+    dir: PathBuf,
+    file: Option<BufWriter<File>>,
     hash: Sha256,
+    header: Vec<u8>,
     line: Vec<u8>,
     plan: SealedPlan,
 }
@@ -40,21 +41,16 @@ pub struct SealedPlan {
 
 impl PlanWriter {
     /// A new plan in `dir`, which is made if need be.
-    pub(super) fn create(dir: &Path, header: &PlanHeader) -> Result<Self> {
-        crate::node_dir::make_private_dir(dir)?;
-        let path = dir.join("plan.jsonl");
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| Error::io("create", &path, &e))?;
-        let mut writer = Self {
-            file: BufWriter::with_capacity(256 << 10, file),
-            hash: Sha256::new(),
+    pub(super) fn new(dir: &Path, header: &PlanHeader) -> Result<Self> {
+        let header = encode(Vec::new(), header)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            file: None,
+            hash: Sha256::new_with_prefix(&header),
+            header,
             line: Vec::with_capacity(512),
             plan: SealedPlan {
-                path: path.clone(),
+                path: dir.join("plan.jsonl"),
                 digest: Digest::of(b""),
                 actions: 0,
                 files: 0,
@@ -62,10 +58,7 @@ impl PlanWriter {
                 worst: Class::Read,
                 per_root: BTreeMap::new(),
             },
-            path,
-        };
-        writer.write(header)?;
-        Ok(writer)
+        })
     }
 
     pub(super) fn actions(&self) -> u64 {
@@ -74,7 +67,16 @@ impl PlanWriter {
 
     pub(super) fn push(&mut self, action: &Action) -> Result<()> {
         let price = action.change.price();
-        self.write(action)?;
+        self.line = encode(std::mem::take(&mut self.line), action)?;
+        self.hash.update(&self.line);
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => self
+                .file
+                .insert(create(&self.dir, &self.plan.path, &self.header)?),
+        };
+        file.write_all(&self.line)
+            .map_err(|e| Error::io("write", &self.plan.path, &e))?;
         let plan = &mut self.plan;
         plan.actions += 1;
         plan.files += price.files;
@@ -90,27 +92,40 @@ impl PlanWriter {
         Ok(())
     }
 
-    fn write(&mut self, value: &impl serde::Serialize) -> Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, value)
-            .map_err(|e| Error::failed(format!("cannot encode an action: {e}")))?;
-        self.line.push(b'\n');
-        self.hash.update(&self.line);
-        self.file
-            .write_all(&self.line)
-            .map_err(|e| Error::io("write", &self.path, &e))
-    }
-
     /// Everything on disk, and the digest.
     pub(super) fn seal(mut self) -> Result<SealedPlan> {
-        let sync = |file: &mut BufWriter<File>| {
-            file.flush()?;
-            file.get_ref().sync_all()
-        };
-        sync(&mut self.file).map_err(|e| Error::io("write", &self.path, &e))?;
+        if let Some(file) = &mut self.file {
+            file.flush()
+                .and_then(|()| file.get_ref().sync_all())
+                .map_err(|e| Error::io("write", &self.plan.path, &e))?;
+        }
         self.plan.digest = Digest::from_bytes(self.hash.finalize().into());
         Ok(self.plan)
     }
+}
+
+/// One line of the canonical encoding, in the memory of the line before it.
+fn encode(mut line: Vec<u8>, value: &impl serde::Serialize) -> Result<Vec<u8>> {
+    line.clear();
+    serde_json::to_writer(&mut line, value)
+        .map_err(|e| Error::failed(format!("cannot encode an action: {e}")))?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn create(dir: &Path, path: &Path, header: &[u8]) -> Result<BufWriter<File>> {
+    crate::node_dir::make_private_dir(dir)?;
+    let open = || -> std::io::Result<BufWriter<File>> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        let mut file = BufWriter::with_capacity(256 << 10, file);
+        file.write_all(header)?;
+        Ok(file)
+    };
+    open().map_err(|e| Error::io("create", path, &e))
 }
 
 /// Reads a sealed plan, action by action, checking the digest first.

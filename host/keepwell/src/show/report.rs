@@ -4,7 +4,7 @@ use super::{GREEN, RED, YELLOW, paint};
 use crate::clock;
 use keepwell_model::event::Mode;
 use keepwell_model::report::Report;
-use keepwell_model::state::RunState;
+use keepwell_model::state::{Exit, RunState};
 use keepwell_model::units::Bytes;
 use keepwell_model::words::{Level, Severity};
 use std::fmt::Write as _;
@@ -51,9 +51,17 @@ pub fn report_lines(report: &Report) -> String {
         .reason
         .as_ref()
         .map_or_else(String::new, |r| format!(": {r}"));
+    let critical = match (report.state, report.exit()) {
+        (RunState::Done | RunState::Warned, Exit::Failed) => ", a check is critical",
+        _ => "",
+    };
     say(
         "result",
-        format!("{} in {}{why}", state_word(report.state), duration(took)),
+        format!(
+            "{}{critical} in {}{why}",
+            state_word(report.state),
+            duration(took)
+        ),
     );
     if let Some(hint) = &report.hint {
         say("hint", hint.clone());
