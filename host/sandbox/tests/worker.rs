@@ -76,16 +76,59 @@ fn describe_and_review_are_called() {
     );
 }
 
+/// The whole contract is linked, so a call is the only thing between a guest and what it was not
+/// granted: it must answer `denied`, ask the host nothing, and let the guest go on.
 #[test]
-fn an_interface_that_was_not_granted_does_not_link() {
-    let text = guest(ROOTS, "", "(call $roots (i32.const 4096))");
-    let (ended, notes) = look_at(&text, &assignment());
+fn an_interface_that_was_not_granted_answers_denied_and_asks_nothing() {
+    for (import, call, function) in [
+        (ROOTS, "(call $roots (i32.const 4096))", "storage.roots"),
+        (
+            MEMORY,
+            "(call $get_memory (i32.const 4096))",
+            "metrics.get-memory",
+        ),
+        (STORES, "(call $stores (i32.const 4096))", "shards.stores"),
+        (CLEAN, CLEAN_CALL, "storage-clean.quarantine"),
+    ] {
+        let (ended, notes) = look_at(&guest(import, "", call), &assignment());
+        assert!(
+            matches!(ended.outcome, Outcome::Summarized(_)),
+            "{:?}",
+            ended.outcome
+        );
+        assert_eq!(notes.calls(), [(function, "denied")]);
+        assert!(notes.asked.is_empty(), "{function}: {:?}", notes.asked);
+        let told = notes
+            .told
+            .iter()
+            .any(|told| matches!(told, Told::Refused { refusal, .. } if refusal.hint.is_some()));
+        assert!(told, "{function}: no hint");
+    }
+}
+
+/// What is not in the contract at all does not link.
+#[test]
+fn an_import_outside_of_the_contract_does_not_run() {
+    let text = r#"(component (import "wasi:cli/environment@0.2.0"
+        (instance (export "get-environment" (func)))))"#;
+    let code = compile(&program(), &["compile"], &wat::parse_str(text).unwrap()).unwrap();
+    let ended = look_with(
+        &["worker"],
+        sealed(&code),
+        &assignment(),
+        &mut Notes::default(),
+    );
     let Outcome::Trapped { message } = ended.outcome else {
         panic!("{:?}", ended.outcome)
     };
-    assert!(message.contains("keepwell:task/storage"), "{message}");
-    assert!(notes.calls().is_empty());
+    assert!(message.contains("wasi:cli/environment"), "{message}");
 }
+
+const STORES: &str = r#"(import "keepwell:task/shards@0.1.0" "stores" (func $stores (param i32)))"#;
+const CLEAN: &str = r#"(import "keepwell:task/storage-clean@0.1.0" "quarantine"
+    (func $clean (param i32 i32 i32 i32 i32)))"#;
+const CLEAN_CALL: &str = "(call $clean (i32.const 96) (i32.const 3) (i32.const 0) (i32.const 0)
+    (i32.const 4096))";
 
 #[test]
 fn a_granted_root_is_seen_and_a_replaced_one_is_gone() {
