@@ -44,7 +44,7 @@ fn check(global: &Global) -> Result<Exit> {
     for task in config.tasks.values() {
         match plugins::open(&dir, &trust, &task.file.plugin) {
             Ok(plugin) => {
-                problems.extend(check_task(&config, task, &plugin).err().unwrap_or_default())
+                problems.extend(check_task(&config, task, &plugin).err().unwrap_or_default());
             }
             Err(e) => problems.push(task.problem(e.message).at("plugin").hint(e.hint)),
         }

@@ -346,10 +346,10 @@ impl Broker for Desk<'_, '_> {
                 Ok((known.pairs().collect(), known.complete()))
             }),
             Ask::Remembered { store } => {
-                Answer::Remembered(self.from_journal(&store, |r| r.remembered(&store)))
+                Answer::Remembered(self.journaled(&store, |r| r.remembered(&store)))
             }
             Ask::StoreFigures { store } => {
-                let figures = self.from_journal(&store, |r| r.store_figures(&store));
+                let figures = self.journaled(&store, |r| r.store_figures(&store));
                 Answer::StoreFigures(figures.map(|(shards, bytes, oldest_verified_ms)| {
                     keepwell_sandbox::StoreFigures {
                         shards,
@@ -367,7 +367,7 @@ impl Broker for Desk<'_, '_> {
 }
 
 impl Desk<'_, '_> {
-    fn from_journal<T>(
+    fn journaled<T>(
         &self,
         store: &str,
         read: impl FnOnce(&keepwell_journal::Reader) -> Result<T, keepwell_journal::JournalError>,

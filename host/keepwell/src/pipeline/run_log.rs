@@ -77,10 +77,6 @@ impl Halt {
     }
 
     /// An error of the host's own, as a run's end.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "used as the argument of map_err"
-    )]
     pub fn failed(error: Error) -> Self {
         let state = match error.exit {
             Exit::Denied => RunState::Denied,
