@@ -57,33 +57,30 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Batch<'a> {
     root: &'a str,
-    now: u64,
+    /// The reason names the rule and not the age, so that the same tree gives the same plan.
+    older_than: Span,
     waiting: Vec<Proposal>,
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(root: &'a str) -> Self {
+    pub(crate) fn new(root: &'a str, older_than: Span) -> Self {
         Self {
             root,
-            now: clock::now(),
+            older_than,
             waiting: Vec::new(),
         }
     }
 
-    pub(crate) fn push(
-        &mut self,
-        entry: Entry,
-        time: u64,
-        tally: &mut Tally,
-    ) -> Result<(), Refusal> {
-        let age = Span(self.now.saturating_sub(time));
+    pub(crate) fn push(&mut self, entry: Entry, tally: &mut Tally) -> Result<(), Refusal> {
         let what = if entry.kind == Kind::Directory {
             "empty, untouched"
         } else {
             "untouched"
         };
-        self.waiting
-            .push(Proposal::new(entry, format!("{what} for {age}")));
+        self.waiting.push(Proposal::new(
+            entry,
+            format!("{what} for over {}", self.older_than),
+        ));
         if self.waiting.len() == BATCH {
             self.flush(tally)
         } else {

@@ -11,7 +11,7 @@ use keepwell_sdk::storage::Kind;
 impl Clean {
     pub(crate) fn files(&self, root: &str, tally: &mut Tally) -> Result<(), Refusal> {
         let mut walk = storage::walk(root, &self.aged())?;
-        let mut batch = Batch::new(root);
+        let mut batch = Batch::new(root, self.older_than);
         let mut seen: u64 = 0;
         while let Some(entry) = walk.next().transpose()? {
             seen += u64::from(entry.kind != Kind::Directory);
@@ -19,8 +19,7 @@ impl Clean {
                 tally.skip("in-use", 1);
                 continue;
             }
-            let time = entry.time(self.by());
-            batch.push(entry, time, tally)?;
+            batch.push(entry, tally)?;
             if tally.limit.is_some() {
                 return Ok(());
             }
@@ -81,7 +80,7 @@ mod tests {
         assert_eq!(data["skipped"]["young"], 1);
         assert_eq!(data["skipped"]["future-time"], 1);
         assert_eq!(data["skipped"]["special-file"], 1);
-        assert_eq!(outcome.proposals[2].reason, "untouched for 2d");
+        assert_eq!(outcome.proposals[2].reason, "untouched for over 1d");
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Clean {
         // Whatever the globs say: they choose the tops, not what a top holds. What is excepted
         // is not seen, and so keeps its top from going.
         let mut walk = storage::walk(root, &self.all_but_excepted())?;
-        let mut singles = Batch::new(root);
+        let mut singles = Batch::new(root, self.older_than);
         let mut top = Top::default();
         while let Some(entry) = walk.next().transpose()? {
             let time = entry.time(self.by());
@@ -86,7 +86,7 @@ impl Clean {
             } else if entry.kind == Kind::Directory {
                 self.propose_tree(root, &entry, &top, tally)?;
             } else {
-                singles.push(entry, time, tally)?;
+                singles.push(entry, tally)?;
             }
             if tally.limit.is_some() {
                 return Ok(());
@@ -130,8 +130,7 @@ impl Clean {
             tally.skip("empty", 1);
             return Ok(());
         }
-        let age = Span(clock::now().saturating_sub(top.newest));
-        let reason = format!("all of it untouched for {age}");
+        let reason = format!("all of it untouched for over {}", self.older_than);
         match clean::quarantine_tree(root, entry, &reason) {
             Ok(_) => tally.took(top.files, top.bytes),
             Err(refusal) => tally.refused(&refusal),
