@@ -1,1 +1,2 @@
-//! Integration tests of the real binary.
+//! Nothing: this package is its tests, in one binary, `tests/all`. See `guests/` for the plugins
+//! that misbehave.

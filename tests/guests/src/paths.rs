@@ -10,8 +10,8 @@ behaviour!(
     run
 );
 
-/// What to ask, and how to name it in the answer. `outside`, `loop` and `host` are links that
-/// the test puts into the root.
+/// What to ask, and how to name it in the answer. `outside`, `loop` and `host` are links, and
+/// `fifo` is a FIFO, that the test puts into the root.
 fn asked() -> Vec<(&'static str, Vec<u8>)> {
     let text = |s: &str| s.as_bytes().to_vec();
     vec![
@@ -36,6 +36,8 @@ fn asked() -> Vec<(&'static str, Vec<u8>)> {
         ("long", vec![b'x'; 5_000]),
         ("deep", b"a/".repeat(2_500)),
         ("backslash", text("..\\..\\secret")),
+        ("fifo", text("fifo")),
+        ("through-fifo", text("fifo/x")),
     ]
 }
 

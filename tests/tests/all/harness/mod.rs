@@ -1,0 +1,17 @@
+//! What every test stands on: the program, a node directory, trees, and company for the cores.
+
+mod busy;
+mod node;
+mod places;
+mod program;
+mod tools;
+mod tree;
+mod turn;
+
+pub(crate) use busy::Busy;
+pub(crate) use node::Node;
+pub(crate) use places::{binary, bundles, checkout, guests};
+pub(crate) use program::{Output, keepwell, start};
+pub(crate) use tools::{command, have, in_ci};
+pub(crate) use tree::{Aged, Snapshot, age, snapshot};
+pub(crate) use turn::{Turn, alone, shared};

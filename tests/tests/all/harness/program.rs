@@ -1,0 +1,131 @@
+//! Starting the program and keeping what it said, how long it took and how much it held.
+
+use super::places::binary;
+use keepwell_model::report::Report;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often the program is looked at while it runs.
+const LOOK: Duration = Duration::from_millis(2);
+/// Nothing here takes so long; what does is stuck.
+const STUCK: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) took: Duration,
+    /// Most memory the program itself held, without its workers.
+    pub(crate) peak_bytes: u64,
+}
+
+impl Output {
+    /// It must have ended with `code`; what it said helps when it did not.
+    #[track_caller]
+    pub(crate) fn exits(&self, code: i32) -> &Self {
+        assert_eq!(
+            self.code, code,
+            "stdout: {}\nstderr: {}",
+            self.out, self.err
+        );
+        self
+    }
+
+    /// All of `words` must be on stderr, whatever the line breaks between them.
+    #[track_caller]
+    pub(crate) fn says(&self, words: &[&str]) -> &Self {
+        let flat = flat(&self.err);
+        for word in words {
+            assert!(flat.contains(word), "`{word}` is not said in: {}", self.err);
+        }
+        self
+    }
+
+    /// What it printed, as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("{e} in stdout: {}\nstderr: {}", self.out, self.err))
+    }
+
+    /// The report it printed.
+    #[track_caller]
+    pub(crate) fn report(&self) -> Report {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|e| panic!("{e} in stdout: {}\nstderr: {}", self.out, self.err))
+    }
+}
+
+/// Terminal wrapping undone.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The program, started and not awaited. It sees nothing of this machine's settings.
+pub(crate) fn start<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Child {
+    let mut command = Command::new(binary());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(node) = node {
+        command.arg("--node").arg(node);
+    }
+    command.args(args);
+    command.spawn().unwrap()
+}
+
+/// The program from start to end.
+pub(crate) fn keepwell<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Output {
+    let began = Instant::now();
+    finish(start(node, args), began)
+}
+
+fn finish(mut child: Child, began: Instant) -> Output {
+    let out = drain(child.stdout.take().unwrap());
+    let err = drain(child.stderr.take().unwrap());
+    let status_file = format!("/proc/{}/status", child.id());
+    let mut peak_bytes = 0;
+    let code = loop {
+        peak_bytes = peak(&status_file).unwrap_or(peak_bytes);
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code().unwrap_or(-1);
+        }
+        if began.elapsed() > STUCK {
+            let _ = child.kill();
+            panic!("the program did not end within {STUCK:?}");
+        }
+        std::thread::sleep(LOOK);
+    };
+    let took = began.elapsed();
+    Output {
+        code,
+        out: out.join().unwrap(),
+        err: err.join().unwrap(),
+        took,
+        peak_bytes,
+    }
+}
+
+fn drain(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = vec![];
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// The kernel's own high-water mark; it only grows, so the last look is the highest.
+fn peak(status_file: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(status_file).ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}

@@ -1,0 +1,138 @@
+//! What else is true after one particular misbehaviour.
+
+use crate::harness::Node;
+use keepwell_model::report::Report;
+use serde_json::Value;
+
+fn data(report: &Report) -> Value {
+    serde_json::from_str(&report.summary.as_ref().unwrap().data).unwrap()
+}
+
+pub(super) fn panic_is_logged(_: &Node, report: &Report) {
+    let said = &report.log.last().unwrap().message;
+    assert!(
+        said.contains("the hostile guest panics on purpose"),
+        "{said}"
+    );
+    assert!(said.contains("panic.rs"), "the place is missing: {said}");
+}
+
+pub(super) fn log_is_bounded(_: &Node, report: &Report) {
+    let kept: usize = report.log.iter().map(|l| l.message.len()).sum();
+    assert!(kept > 0 && kept <= 64 << 10, "{kept}");
+    assert!(report.log.iter().all(|l| l.message.len() <= (4 << 10) + 4));
+}
+
+/// Neither in what is kept of the run nor in what a person is shown of it.
+pub(super) fn nothing_rules_the_terminal(node: &Node, report: &Report) {
+    let rules = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut kept: Vec<&str> = report.log.iter().map(|l| l.message.as_str()).collect();
+    for finding in &report.findings {
+        kept.extend([finding.title.as_str(), &finding.subject]);
+        // A detail may have lines; they are checked one by one.
+        kept.extend(finding.detail.lines());
+    }
+    kept.push(&report.summary.as_ref().unwrap().line);
+    assert!(kept.len() > 20);
+    for text in kept {
+        assert!(!text.contains(rules) && !text.contains('\n'), "{text:?}");
+    }
+    let shown = node.keepwell(&["run", "log-escapes"]);
+    let (shown, journal) = (shown.exits(0), node.keepwell(&["audit", "show"]));
+    for text in [&shown.out, &shown.err, &journal.exits(0).out] {
+        assert!(!text.contains(rules), "{text:?}");
+    }
+    let forged = shown.err.lines().chain(shown.out.lines());
+    assert_eq!(
+        forged
+            .filter(|l| l.starts_with("keepwell: all is well"))
+            .count(),
+        0
+    );
+}
+
+pub(super) fn fifty_findings(_: &Node, report: &Report) {
+    assert_eq!(report.findings.len(), 50);
+}
+
+pub(super) fn fifty_metrics(_: &Node, report: &Report) {
+    assert!(report.metrics.len() <= 50);
+    assert!(report.metrics.iter().all(|m| m.value.is_finite()));
+    assert!(report.metrics.iter().all(|m| !m.name.contains('\n')));
+}
+
+/// As often as they may come, and none that is too long.
+pub(super) fn few_checkpoints(node: &Node, report: &Report) {
+    let filter = ["--run", &report.run.to_string(), "--kind", "checkpointed"];
+    let kept = node.journal(&filter).len();
+    assert!(kept < 200, "{kept} checkpoints in the journal");
+    let last = report.checkpoint.as_ref().unwrap();
+    assert!(last.len() <= (64 << 10) * 4 / 3 + 4);
+}
+
+pub(super) fn lengths_are_bounded(_: &Node, report: &Report) {
+    let data = data(report);
+    assert!(data["largest-batch"].as_u64().unwrap() <= 4_096);
+    assert!(data["processes"].as_u64().unwrap() > 0);
+    assert_eq!(data["globs"], "invalid");
+}
+
+pub(super) fn eight_walkers(_: &Node, report: &Report) {
+    assert_eq!(data(report)["opened"], 8);
+    assert_eq!(data(report)["codes"], serde_json::json!(["limit"]));
+}
+
+pub(super) fn eight_walkers_still(_: &Node, report: &Report) {
+    assert_eq!(data(report)["open"], 8);
+    assert_eq!(data(report)["refused"], 10_000 - 8);
+}
+
+/// The root's own usage is the one thing that is given; nothing is opened, so a FIFO is only seen.
+pub(super) fn no_path_leaves_the_root(_: &Node, report: &Report) {
+    let answers = data(report);
+    let answers = answers.as_object().unwrap();
+    assert!(answers.len() > 20);
+    for (path, answer) in answers {
+        for (call, said) in answer.as_object().unwrap() {
+            let said = said.as_str().unwrap();
+            let given = said.starts_with("gave");
+            let may = matches!(
+                (path.as_str(), call.as_str()),
+                ("empty", "usage") | ("fifo", "stat")
+            );
+            assert_eq!(given, may, "{call} of `{path}`: {said}");
+            assert!(
+                given || ["invalid", "denied", "gone"].contains(&said),
+                "{path}: {said}"
+            );
+        }
+    }
+}
+
+pub(super) fn all_denied(_: &Node, report: &Report) {
+    let answers = data(report);
+    let answers = answers["answers"].as_array().unwrap();
+    assert_eq!(answers.len(), 9);
+    for answer in answers {
+        for call in ["walk", "stat", "usage", "list", "verify"] {
+            assert_eq!(answer[call], "denied", "{answer}");
+        }
+    }
+    assert!(report.refusals.iter().all(|r| r.hint.is_some()));
+}
+
+/// It dies of its last call; what it proposed before was refused entry by entry.
+pub(super) fn forgeries_are_refused(_: &Node, report: &Report) {
+    let said: Vec<&str> = report.refusals.iter().map(|r| r.message.as_str()).collect();
+    for part in ["`..`", "absolute", "NUL", "not there", "younger than"] {
+        assert!(
+            said.iter().any(|s| s.contains(part)),
+            "`{part}` in {said:?}"
+        );
+    }
+    assert_eq!(report.applied.done, 0);
+    assert!(report.plan.is_none());
+}

@@ -1,0 +1,12 @@
+//! The real binary, with real folders, stores and bundles, from outside.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot set its scene has failed, and says where"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests start the program they test, and ask the clock to age files"
+)]
+
+mod harness;
+mod hostile;
