@@ -119,7 +119,8 @@ impl Tree {
         *self.skipped.entry(why).or_default() += 1;
     }
 
-    /// The next entry that `interest` takes, by path bytewise, a directory after what it holds.
+    /// The next entry that `interest` takes: in each directory by name, bytewise, a directory
+    /// after what it holds.
     /// Fails only when the base itself cannot be read.
     pub(crate) fn next(
         &mut self,

@@ -268,3 +268,6 @@ fn glob_set(globs: &[String]) -> Result<Option<GlobSet>, Refusal> {
         .map(Some)
         .map_err(|e| Refusal::invalid(format!("the globs together are refused: {e}")))
 }
+
+#[cfg(test)]
+mod tests;
