@@ -205,3 +205,6 @@ fn device_pair(text: &str) -> Option<u64> {
     let hex = |t| u32::from_str_radix(t, 16).ok();
     Some(rustix::fs::makedev(hex(major)?, hex(minor)?))
 }
+
+#[cfg(test)]
+mod tests;
