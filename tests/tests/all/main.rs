@@ -8,5 +8,7 @@
     reason = "these tests start the program they test, and ask the clock to age files"
 )]
 
+mod cleaning;
+mod crash;
 mod harness;
 mod hostile;

@@ -9,7 +9,7 @@ use keepwell_model::event::{Event, NotDone, Record};
 use keepwell_model::id::{RootName, RunId};
 use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
-use keepwell_model::words::{Progress, Refusal};
+use keepwell_model::words::{Code, Progress, Refusal};
 use keepwell_node::quarantine::Quarantine;
 use keepwell_node::root::Root;
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,11 +52,26 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
     }
     let state = report.state;
     let mut hands = BTreeMap::new();
+    let mut whole = BTreeSet::new();
     for action in &applied {
         let name = action.change.root();
-        if !hands.contains_key(name) {
-            hands.insert(name.clone(), open(node, name, run)?);
+        if hands.contains_key(name) || whole.contains(name) {
+            continue;
         }
+        match open(node, name, run)? {
+            Ok(opened) => {
+                hands.insert(name.clone(), opened);
+            }
+            // An undo that left nothing behind took the folder away with it.
+            Err(gone) if gone.code == Code::Gone && undone_and_kept(&report, &records) => {
+                whole.insert(name.clone());
+            }
+            Err(refusal) => return Err(refusal.into()),
+        }
+    }
+    applied.retain(|a| !whole.contains(a.change.root()));
+    if applied.is_empty() {
+        return Ok(report);
     }
     let mut log = RunLog::reopen(node, report, observer);
     let ended = put_back(&applied, &hands, &mut log);
@@ -69,14 +84,20 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
     log.end(ended)
 }
 
-fn open(node: &Node, name: &RootName, run: RunId) -> Result<(Root, Quarantine)> {
+/// Whether what is not in quarantine is back in its place: it was undone, and nothing expired.
+fn undone_and_kept(report: &Report, records: &[Record]) -> bool {
+    let expired = |r: &Record| matches!(r.event, Event::ExpiryIntended { .. });
+    report.undone.is_some() && !records.iter().any(expired)
+}
+
+/// The outer error is the node's, the inner one the quarantine folder's.
+fn open(node: &Node, name: &RootName, run: RunId) -> Result<Result<(Root, Quarantine), Refusal>> {
     let root = node.config.node.roots.get(name).ok_or_else(|| {
         Error::config(format!("root `{name}` is not in keepwell.toml any more"))
             .hint("put it back, so that what was moved aside can return")
     })?;
     let root = Root::open(name, &root.path)?;
-    let quarantine = Quarantine::open(&root, run)?;
-    Ok((root, quarantine))
+    Ok(Quarantine::open(&root, run).map(|quarantine| (root, quarantine)))
 }
 
 /// The actions of the plan that the journal says, or does not deny, were done.

@@ -36,6 +36,19 @@ pub(crate) struct Entry {
     content: Vec<u8>,
 }
 
+impl Entry {
+    /// The same, but that a directory may have another time.
+    pub(crate) fn same_but_for_time(&self, other: &Self) -> bool {
+        const DIRECTORY: u32 = 0o040_000;
+        const KIND: u32 = 0o170_000;
+        let mut same = self.clone();
+        if self.mode & KIND == DIRECTORY {
+            same.mtime = other.mtime;
+        }
+        same == *other
+    }
+}
+
 /// Everything below a directory by its path, which need not be text.
 pub(crate) type Snapshot = BTreeMap<Vec<u8>, Entry>;
 

@@ -94,7 +94,10 @@ impl Case {
         drop(busy);
 
         assert_eq!(report.state.as_str(), self.state, "{:?}", report.reason);
-        assert_eq!(report.limit.map(keepwell_model::limits::LimitName::as_str), self.limit);
+        assert_eq!(
+            report.limit.map(keepwell_model::limits::LimitName::as_str),
+            self.limit
+        );
         let reason = report.reason.clone().unwrap_or_default();
         assert!(reason.contains(self.reason), "{reason}");
         out.exits(self.exit);
