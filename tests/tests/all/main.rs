@@ -8,7 +8,11 @@
     reason = "these tests start the program they test, and ask the clock to age files"
 )]
 
+mod bundles;
 mod cleaning;
+mod configuration;
 mod crash;
+mod full_disk;
 mod harness;
 mod hostile;
+mod journal;
