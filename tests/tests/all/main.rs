@@ -16,3 +16,4 @@ mod full_disk;
 mod harness;
 mod hostile;
 mod journal;
+mod stores;
