@@ -1,8 +1,14 @@
 //! The actuator against a real kernel: every rule, every fault, and a race.
 
+mod killed;
+
 use super::*;
+use crate::in_use::InUse;
 use crate::walk::{Selector, Walk, survey};
+use keepwell_model::action::{Action, Change};
+use keepwell_model::budget::CleanBudget;
 use keepwell_model::id::RootName;
+use keepwell_model::words::Code;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
