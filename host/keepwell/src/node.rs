@@ -3,7 +3,7 @@
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
-use crate::{pipeline, plugins};
+use crate::plugins;
 use keepwell_bundle::Trust;
 use keepwell_journal::{Journal, NodeKey, Reader};
 use std::path::Path;
@@ -22,7 +22,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Takes the lock, opens the journal and marks what a crash left unfinished.
+    /// Takes the lock and opens the journal. Verbs open a node by `pipeline::open`.
     pub fn open(dir: NodeDir) -> Result<Self> {
         if !dir.config_file().exists() {
             return Err(no_node(&dir));
@@ -32,7 +32,7 @@ impl Node {
         let trust = plugins::trust(&dir)?;
         let key = read_key(&dir.node_key())?;
         let journal = Journal::open(&dir.state(), &key)?;
-        let node = Self {
+        Ok(Self {
             dir,
             config,
             trust,
@@ -40,11 +40,7 @@ impl Node {
             journal,
             actor: actor(),
             _lock: lock,
-        };
-        for run in pipeline::mark_interrupted(&node)? {
-            eprintln!("run {run} did not end when the host last stopped: marked interrupted");
-        }
-        Ok(node)
+        })
     }
 
     pub fn reader(&self) -> Result<Reader> {

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use keepwell_model::id::Digest;
+use keepwell_model::units::Span;
 use keepwell_sandbox::{Answer, Ask};
 use std::path::PathBuf;
 
@@ -9,6 +10,11 @@ use std::path::PathBuf;
 pub const WORKER: &str = "__worker";
 /// Hidden first argument of a compiling process.
 pub const COMPILE: &str = "__compile";
+
+/// Describing itself is printing a page; who needs longer does something else.
+const DESCRIBE_CPU: Span = Span::secs(2);
+/// The same on a machine that is busy.
+const DESCRIBE_WALL: Span = Span::secs(10);
 
 /// This program's own file.
 pub fn program() -> Result<PathBuf> {
@@ -33,7 +39,12 @@ pub fn describe(code: &[u8]) -> Result<String> {
     use keepwell_sandbox::{Assignment, Launch, Outcome};
     let file = in_memory(&keepwell_sandbox::seal(code, &[0; 32], Digest::of(b"")))
         .map_err(|e| Error::failed(format!("cannot hand code to a worker: {e}")))?;
-    let assignment = Assignment::describe(Limits::default(), false);
+    let limits = Limits {
+        cpu: DESCRIBE_CPU,
+        wall: DESCRIBE_WALL,
+        ..Limits::default()
+    };
+    let assignment = Assignment::describe(limits, false);
     let program = program()?;
     let launch = Launch {
         program: &program,

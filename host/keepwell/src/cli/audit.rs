@@ -3,7 +3,8 @@
 use super::{Global, find_run};
 use crate::clock;
 use crate::error::{Error, Result, chain};
-use crate::node::{self, Node};
+use crate::node;
+use crate::pipeline;
 use crate::show::{self, Format};
 use indicatif::ProgressBar;
 use keepwell_journal::{Filter, VerifierKey, VerifyError};
@@ -235,7 +236,7 @@ fn checkpoint(global: &Global, key: bool) -> Result<Exit> {
         show::line(&verifier(global, None)?.to_string());
         return Ok(Exit::Done);
     }
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     show::line(&node.journal.checkpoint()?);
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ use super::template::PLUGIN_CARGO;
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use crate::node_dir::{make_private_dir, write_file};
+use crate::pipeline;
 use crate::plugins;
 use crate::show;
 use keepwell_bundle::Bundle;
@@ -194,7 +195,7 @@ fn record(node: &Node, event: Event) -> Record {
 }
 
 fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let refuse = |error: Error| -> Error {
         let event = Event::PluginRefused {
             source: file.display().to_string(),
@@ -247,7 +248,7 @@ fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
 }
 
 fn remove(global: &Global, wanted: &str) -> Result<Exit> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let lock = plugins::lock(&node.dir)?;
     let entry = lock
         .find(wanted)

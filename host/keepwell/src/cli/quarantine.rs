@@ -4,7 +4,6 @@ use super::Global;
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Result};
-use crate::node::Node;
 use crate::pipeline::{self, Kept};
 use crate::show;
 use keepwell_model::state::Exit;
@@ -57,7 +56,7 @@ fn expire(global: &Global, dry_run: bool, all: bool) -> Result<Exit> {
         list(global, &due(pipeline::kept(&config::load(&global.dir())?)));
         return Ok(Exit::Done);
     }
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let (entries, bytes) = pipeline::expire(&node, &due(pipeline::kept(&node.config)))?;
     node.journal.checkpoint()?;
     let value = serde_json::json!({ "deleted_entries": entries, "deleted_bytes": bytes });

@@ -126,7 +126,7 @@ fn go(
     trigger: &str,
     yes: bool,
 ) -> Result<(Node, Report)> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let task = node.config.task(name)?;
     let settings = task.settings_json(set);
     let consent = Consent {

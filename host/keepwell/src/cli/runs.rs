@@ -4,7 +4,7 @@ use super::run::{cancel_on, print_result, watch_for_cancel};
 use super::{Global, find_run};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::node::{self, Node};
+use crate::node;
 use crate::pipeline::{self, Which};
 use crate::show::{self, Format, Live, report_lines};
 use keepwell_journal::{Filter, RunQuery, RunRow};
@@ -168,7 +168,7 @@ fn cancel(global: &Global, text: &str) -> Result<Exit> {
 }
 
 fn resume(global: &Global, text: &str) -> Result<Exit> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let run = find_run(&node.reader()?, text)?;
     let file = node.dir.run(run).join("cancel");
     match std::fs::remove_file(&file) {
@@ -188,7 +188,7 @@ fn resume(global: &Global, text: &str) -> Result<Exit> {
 }
 
 pub(super) fn undo(global: &Global, args: &UndoArgs) -> Result<Exit> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let run = find_run(&node.reader()?, &args.run)?;
     let which = if args.only.is_empty() {
         Which::All

@@ -3,7 +3,7 @@
 use super::Global;
 use crate::config::{self, Config, Task};
 use crate::error::Result;
-use crate::node::{self, Node};
+use crate::node;
 use crate::pipeline::{self, Due, Silent};
 use crate::plugins;
 use crate::show;
@@ -210,7 +210,7 @@ fn flag(
     value: Option<&str>,
     event: Event,
 ) -> Result<Exit> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let task = node.config.task(name)?;
     node.journal.set_flag(task.name.as_str(), flag, value)?;
     node.journal.commit(Record {
@@ -288,7 +288,7 @@ fn nagios(report: &Report) -> (&'static str, i32) {
 }
 
 fn run_once(global: &Global, name: &str, set: &[(String, serde_json::Value)]) -> Result<Report> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let task = node.config.task(name)?;
     let consent = Consent {
         person: false,

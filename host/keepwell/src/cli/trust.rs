@@ -2,8 +2,8 @@
 
 use super::Global;
 use crate::error::{Error, Result, chain};
-use crate::node::Node;
 use crate::node_dir::write_file;
+use crate::pipeline;
 use crate::plugins;
 use keepwell_bundle::{PublicKey, TrustedKey};
 use keepwell_model::capability::Capability;
@@ -131,7 +131,7 @@ fn change(
     name: &str,
     edit: impl FnOnce(&mut keepwell_bundle::Trust) -> Result<(), keepwell_bundle::TrustError>,
 ) -> Result<Exit> {
-    let node = Node::open(global.dir())?;
+    let node = pipeline::open(global.dir())?;
     let mut trust = node.trust.clone();
     let key_id = |trust: &keepwell_bundle::Trust| trust.keys().get(name).map(|k| k.public.key_id());
     let before = key_id(&trust);

@@ -7,7 +7,7 @@ use keepwell_model::grant::Grant;
 use keepwell_model::state::RunState;
 use keepwell_node::root::Root;
 
-/// The task is not paused, its plugin verifies, and its roots are roots it may work in.
+/// The task is not paused, and its plugin verifies as of now.
 pub(super) fn admit<'a>(node: &Node, due: Due<'a>) -> Result<Admitted<'a>, Halt> {
     let reader = node.journal.reader().map_err(|e| Halt::Journal(e.into()))?;
     let name = due.task.name.as_str();
@@ -31,13 +31,11 @@ pub(super) fn admit<'a>(node: &Node, due: Due<'a>) -> Result<Admitted<'a>, Halt>
     }
     let plugin =
         plugins::open(&node.dir, &node.trust, &due.task.file.plugin).map_err(Halt::failed)?;
-    let grant = crate::config::check_task(&node.config, due.task, &plugin).map_err(Halt::denied)?;
-    check_roots(node, &grant)?;
     Ok(Admitted { due, plugin })
 }
 
 /// A root that may be cleaned must be a place where a mistake is survivable.
-fn check_roots(node: &Node, grant: &Grant) -> Result<(), Halt> {
+pub(super) fn check_roots(node: &Node, grant: &Grant) -> Result<(), Halt> {
     let Some(clean) = &grant.clean else {
         return Ok(());
     };
@@ -56,7 +54,7 @@ fn check_roots(node: &Node, grant: &Grant) -> Result<(), Halt> {
 
 /// The share of each root that the plan takes. A root in which nothing is left to count, though
 /// the plan was made a moment ago, is not the root the task looked at.
-pub(super) fn check_shares(_node: &Node, grant: &Grant, plan: &SealedPlan) -> Result<(), Halt> {
+pub(super) fn check_shares(grant: &Grant, plan: &SealedPlan) -> Result<(), Halt> {
     let Some(clean) = &grant.clean else {
         return Ok(());
     };

@@ -7,15 +7,17 @@
 
 mod admit;
 mod apply;
+mod desk;
 mod look;
 mod plan_file;
+mod propose;
 mod recover;
 mod retention;
 mod run_log;
 mod undo;
 
 pub use plan_file::{PlanReader, SealedPlan};
-pub use recover::{mark_interrupted, resume};
+pub use recover::{open, resume};
 pub use retention::{Kept, expire, expire_due, kept};
 pub use run_log::{Halt, Observer, RunLog, Silent};
 pub use undo::{Which, undo};
@@ -113,7 +115,7 @@ fn stages(
     if mode == Mode::Plan || planned.plan.actions == 0 {
         return Ok(state_of(&planned.summary, false));
     }
-    let approved = pass_gate(node, planned, log)?;
+    let approved = pass_gate(planned, log)?;
     let applied = apply::apply(node, approved, log, cancel)?;
     review(node, applied, log, cancel)
 }
@@ -126,6 +128,7 @@ fn grant<'a>(
 ) -> Result<Granted<'a>, Halt> {
     let Admitted { due, plugin } = admitted;
     let grant = crate::config::check_task(&node.config, due.task, &plugin).map_err(Halt::denied)?;
+    admit::check_roots(node, &grant)?;
     let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle).map_err(Halt::failed)?;
     log.tell(Event::RunGranted {
         digest: grant.digest(),
@@ -135,12 +138,8 @@ fn grant<'a>(
 }
 
 /// Class, budget share, consent.
-fn pass_gate<'a>(
-    node: &Node,
-    planned: Planned<'a>,
-    log: &mut RunLog<'_>,
-) -> Result<Approved<'a>, Halt> {
-    admit::check_shares(node, &planned.granted.grant, &planned.plan)?;
+fn pass_gate<'a>(planned: Planned<'a>, log: &mut RunLog<'_>) -> Result<Approved<'a>, Halt> {
+    admit::check_shares(&planned.granted.grant, &planned.plan)?;
     let how = gate::decide(planned.plan.worst, planned.granted.due.consent)
         .map_err(|d| Halt::end(RunState::Denied, d.message, d.hint))?;
     log.tell(Event::Approved {

@@ -7,6 +7,7 @@ use super::run_log::{Halt, Observer, RunLog};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::node_dir::NodeDir;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
 use keepwell_model::id::{RootName, RunId};
@@ -17,8 +18,18 @@ use keepwell_node::quarantine::Settled;
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
+/// Opens the node for a verb that changes something, and marks what a crash left unfinished.
+pub fn open(dir: NodeDir) -> Result<Node> {
+    let node = Node::open(dir)?;
+    for run in mark_interrupted(&node)? {
+        let short = run.short();
+        eprintln!("run {short} did not end when the host last stopped: marked interrupted");
+    }
+    Ok(node)
+}
+
 /// Under the node's lock nothing else runs, so what the journal calls running did not end.
-pub fn mark_interrupted(node: &Node) -> Result<Vec<RunId>> {
+fn mark_interrupted(node: &Node) -> Result<Vec<RunId>> {
     let reader = node.journal.reader()?;
     let unfinished = reader.unfinished()?;
     for run in &unfinished {

@@ -1,0 +1,215 @@
+//! The host's side of one worker: writes down what it tells and answers what only the host may.
+
+use super::propose::Proposals;
+use super::run_log::{Halt, RunLog};
+use crate::node::Node;
+use keepwell_model::action::RelPath;
+use keepwell_model::event::Event;
+use keepwell_model::grant::Grant;
+use keepwell_model::limits::LimitName;
+use keepwell_model::words::Refusal;
+use keepwell_node::in_use::InUse;
+use keepwell_node::root::Root;
+use keepwell_sandbox::{Answer, Ask, Broker, Proposal, Stop, Told};
+use std::sync::Arc;
+
+/// The host's side of one worker: writes down what it tells and answers what it asks.
+pub(super) struct Desk<'a, 'b> {
+    node: &'a Node,
+    grant: &'a Grant,
+    log: &'a mut RunLog<'b>,
+    pub(super) proposals: Option<Proposals>,
+    stage: &'static str,
+    cpu: Option<Result<keepwell_node::metrics::Cpu, Refusal>>,
+    in_use: Option<Arc<InUse>>,
+    pub(super) halted: Option<Halt>,
+}
+
+impl<'a, 'b> Desk<'a, 'b> {
+    pub(super) fn new(
+        node: &'a Node,
+        grant: &'a Grant,
+        log: &'a mut RunLog<'b>,
+        proposals: Option<Proposals>,
+        stage: &'static str,
+    ) -> Self {
+        Self {
+            node,
+            grant,
+            log,
+            proposals,
+            stage,
+            cpu: None,
+            in_use: None,
+            halted: None,
+        }
+    }
+
+    /// What is open anywhere, found once for a look.
+    fn in_use(&mut self) -> Arc<InUse> {
+        let roots = self.grant.storage.as_ref().map(|s| &s.roots);
+        let cleaned = self.grant.clean.as_ref().map(|c| &c.roots);
+        let devices = || {
+            let paths = roots.into_iter().chain(cleaned).flatten();
+            paths
+                .filter_map(|(name, path)| Root::open(name, path).ok().map(|r| r.identity().0))
+                .collect()
+        };
+        Arc::clone(self.in_use.get_or_insert_with(|| {
+            let devices: Vec<u64> = devices();
+            Arc::new(keepwell_node::in_use::in_use(&devices))
+        }))
+    }
+
+    fn propose(
+        &mut self,
+        root: &str,
+        proposals: Vec<Proposal>,
+    ) -> Result<Vec<Result<u64, Refusal>>, Refusal> {
+        let in_use = self.in_use();
+        let desk = self.proposals.as_mut().ok_or_else(not_in_review)?;
+        let name = desk.root(root)?;
+        let mut answers = Vec::with_capacity(proposals.len());
+        for proposal in proposals {
+            answers.push(desk.take_entry(&name, proposal, &in_use));
+        }
+        desk.check_actions_limit(&answers).inspect_err(|_| {
+            self.halted = Some(Halt::limited(
+                LimitName::Actions,
+                "the plan holds more actions than it may",
+            ));
+        })?;
+        Ok(answers)
+    }
+
+    fn propose_tree(&mut self, root: &str, path: RelPath, reason: &str) -> Result<u64, Refusal> {
+        let in_use = self.in_use();
+        let desk = self.proposals.as_mut().ok_or_else(not_in_review)?;
+        let name = desk.root(root)?;
+        desk.take_tree(&name, path, reason, &in_use)
+    }
+
+    fn write_down(&mut self, told: Told) -> Result<(), Halt> {
+        let event = match told {
+            Told::Ready(walls) => Event::WorkerStarted {
+                walls,
+                stage: self.stage.to_owned(),
+            },
+            Told::Logged(line) => Event::Logged { line },
+            Told::Found(finding) => Event::Found { finding },
+            Told::Measured(metric) => Event::Measured { metric },
+            Told::Progressed(progress) => {
+                self.log.progress(&progress);
+                return Ok(());
+            }
+            Told::Checkpointed(state) => Event::Checkpointed {
+                state: data_encoding::BASE64.encode(&state),
+            },
+            Told::Called { calls, more } => Event::Called { calls, more },
+            Told::Refused {
+                function,
+                subject,
+                refusal,
+            } => Event::Refused {
+                function,
+                subject,
+                refusal,
+            },
+            Told::Verified {
+                store,
+                remembered,
+                gone,
+            } => {
+                self.grant.store(&store)?;
+                return self
+                    .node
+                    .journal
+                    .remember(&store, remembered, gone)
+                    .map_err(|e| Halt::Journal(e.into()));
+            }
+        };
+        self.log.tell(event)
+    }
+}
+
+impl Broker for Desk<'_, '_> {
+    fn told(&mut self, told: Told) -> Result<(), Stop> {
+        self.write_down(told).map_err(|halt| {
+            self.halted.get_or_insert(halt);
+            Stop
+        })
+    }
+
+    fn ask(&mut self, ask: Ask) -> Answer {
+        let metrics = |grant: &Grant| {
+            if grant.metrics {
+                Ok(())
+            } else {
+                Err(Refusal::denied("`metrics` is not granted"))
+            }
+        };
+        match ask {
+            Ask::Cpu => Answer::Cpu(metrics(self.grant).and_then(|()| {
+                self.cpu
+                    .get_or_insert_with(keepwell_node::metrics::cpu)
+                    .clone()
+            })),
+            Ask::Memory => {
+                Answer::Memory(metrics(self.grant).and_then(|()| keepwell_node::metrics::memory()))
+            }
+            Ask::Pressure(of) => Answer::Pressure(
+                metrics(self.grant).and_then(|()| keepwell_node::pressure::pressure(of)),
+            ),
+            Ask::Mounts => {
+                Answer::Mounts(metrics(self.grant).and_then(|()| keepwell_node::mounts::mounts()))
+            }
+            Ask::Networks => Answer::Networks(
+                metrics(self.grant).and_then(|()| keepwell_node::networks::networks()),
+            ),
+            Ask::Processes { order, max } => Answer::Processes(
+                metrics(self.grant).and_then(|()| keepwell_node::processes::processes(order, max)),
+            ),
+            Ask::InUse => Answer::InUse({
+                let known = self.in_use();
+                Ok((known.pairs().collect(), known.complete()))
+            }),
+            Ask::Remembered { store } => {
+                Answer::Remembered(self.journaled(&store, |r| r.remembered(&store)))
+            }
+            Ask::StoreFigures { store } => {
+                let figures = self.journaled(&store, |r| r.store_figures(&store));
+                Answer::StoreFigures(figures.map(|(shards, bytes, oldest_verified_ms)| {
+                    keepwell_sandbox::StoreFigures {
+                        shards,
+                        bytes,
+                        oldest_verified_ms,
+                    }
+                }))
+            }
+            Ask::Propose { root, proposals } => Answer::Proposed(self.propose(&root, proposals)),
+            Ask::ProposeTree {
+                root, path, reason, ..
+            } => Answer::ProposedTree(self.propose_tree(&root, path, &reason)),
+        }
+    }
+}
+
+impl Desk<'_, '_> {
+    fn journaled<T>(
+        &self,
+        store: &str,
+        read: impl FnOnce(&keepwell_journal::Reader) -> Result<T, keepwell_journal::JournalError>,
+    ) -> Result<T, Refusal> {
+        self.grant.store(store)?;
+        let reader = self
+            .node
+            .journal
+            .reader()
+            .map_err(|e| Refusal::io(crate::error::chain(&e)))?;
+        read(&reader).map_err(|e| Refusal::io(crate::error::chain(&e)))
+    }
+}
+
+fn not_in_review() -> Refusal {
+    Refusal::denied("nothing can be proposed while reviewing")
+}
