@@ -17,3 +17,6 @@ mod harness;
 mod hostile;
 mod journal;
 mod stores;
+mod tidy;
+mod transcripts;
+mod wat;

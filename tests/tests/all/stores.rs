@@ -109,11 +109,24 @@ fn git() {
     let place = tree.to_str().unwrap();
     let git = |args: &[&str]| {
         let plain = [
-            &["-C", place, "-c", "user.name=t", "-c", "user.email=t@example.invalid", "-c", "gc.auto=0"],
+            &[
+                "-C",
+                place,
+                "-c",
+                "user.name=t",
+                "-c",
+                "user.email=t@example.invalid",
+                "-c",
+                "gc.auto=0",
+            ],
             args,
         ];
         let home = node.scratch().to_str().unwrap();
-        command("git", &plain.concat(), &[("GIT_CONFIG_NOSYSTEM", "1"), ("HOME", home)]);
+        command(
+            "git",
+            &plain.concat(),
+            &[("GIT_CONFIG_NOSYSTEM", "1"), ("HOME", home)],
+        );
     };
     git(&["init", "-q"]);
     git(&["add", "."]);
@@ -131,9 +144,19 @@ fn oci() {
     let (layout, files) = (node.scratch().join("oci"), node.scratch().join("files"));
     noise(&files, 5);
     let image = format!("{}:test", layout.to_str().unwrap());
-    command("umoci", &["init", "--layout", layout.to_str().unwrap()], &[]);
+    command(
+        "umoci",
+        &["init", "--layout", layout.to_str().unwrap()],
+        &[],
+    );
     command("umoci", &["new", "--image", &image], &[]);
-    let insert = ["insert", "--image", &image, files.to_str().unwrap(), "/files"];
+    let insert = [
+        "insert",
+        "--image",
+        &image,
+        files.to_str().unwrap(),
+        "/files",
+    ];
     command("umoci", &insert, &[]);
     // `insert` leaves blobs of the image before it, which nothing reaches any more.
     command("umoci", &["gc", "--layout", layout.to_str().unwrap()], &[]);

@@ -10,8 +10,8 @@ mod turn;
 
 pub(crate) use busy::Busy;
 pub(crate) use node::Node;
-pub(crate) use places::{binary, bundles, checkout, guests};
+pub(crate) use places::{bundles, checkout, guests};
 pub(crate) use program::{Output, keepwell, start};
-pub(crate) use tools::{command, have, in_ci};
+pub(crate) use tools::{command, have};
 pub(crate) use tree::{Aged, Snapshot, age, snapshot};
-pub(crate) use turn::{Turn, alone, shared};
+pub(crate) use turn::{alone, shared};

@@ -1,0 +1,12 @@
+;; Says that the string it is handed belongs beyond the end of its memory.
+(module
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    i32.const 0x7ffffff0)
+  (func (export "keepwell:task/task@0.1.0#describe") (result i32)
+    unreachable)
+  (func (export "keepwell:task/task@0.1.0#run") (param i32 i32 i32 i32) (result i32)
+    unreachable)
+  (func (export "keepwell:task/task@0.1.0#review")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)
+    unreachable))

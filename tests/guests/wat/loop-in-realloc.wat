@@ -1,0 +1,13 @@
+;; Loops while the host hands it a string.
+(module
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (loop $again (br $again))
+    unreachable)
+  (func (export "keepwell:task/task@0.1.0#describe") (result i32)
+    unreachable)
+  (func (export "keepwell:task/task@0.1.0#run") (param i32 i32 i32 i32) (result i32)
+    unreachable)
+  (func (export "keepwell:task/task@0.1.0#review")
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)
+    unreachable))
