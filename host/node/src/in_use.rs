@@ -40,6 +40,7 @@ impl InUse {
         self.complete
     }
 
+    /// Whether the file with these numbers was in use.
     pub fn contains(&self, device: u64, inode: u64) -> bool {
         self.pairs.contains(&(device, inode))
     }

@@ -16,21 +16,30 @@ const SAMPLE: Duration = Duration::from_millis(200);
 /// Mirrors `metrics.cpu`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cpu {
+    /// Logical cores online.
     pub cores: u32,
     /// 0 to 1, over 200 ms.
     pub busy_ratio: f64,
+    /// The same for each core, in the system's order.
     pub per_core: Vec<f64>,
+    /// Load averages over 1, 5 and 15 minutes, not divided by cores.
     pub load_1: f64,
+    /// Over 5 minutes.
     pub load_5: f64,
+    /// Over 15 minutes.
     pub load_15: f64,
 }
 
 /// Mirrors `metrics.memory`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
+    /// Memory the kernel has to give.
     pub total_bytes: u64,
+    /// What a new program could get without swapping.
     pub available_bytes: u64,
+    /// All swap areas together.
     pub swap_total_bytes: u64,
+    /// Of them, in use.
     pub swap_used_bytes: u64,
 }
 

@@ -12,14 +12,23 @@ use std::time::{Duration, Instant};
 /// Mirrors `metrics.mount`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
+    /// Where it is mounted.
     pub path: String,
+    /// What is mounted, as the kernel names it.
     pub device: String,
+    /// The file system's type.
     pub file_system: String,
+    /// The mount or the file system refuses writing.
     pub read_only: bool,
+    /// Size of the file system.
     pub total_bytes: u64,
+    /// Bytes taken; reserved blocks belong neither here nor to those available.
     pub used_bytes: u64,
+    /// Bytes an ordinary user may still take.
     pub available_bytes: u64,
+    /// 0 where the file system has no fixed number of inodes.
     pub total_inodes: u64,
+    /// Of them, free.
     pub free_inodes: u64,
 }
 

@@ -6,14 +6,23 @@ use serde::{Deserialize, Serialize};
 /// Mirrors `metrics.network`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Network {
+    /// The interface's name.
     pub name: String,
+    /// Received since it came up.
     pub rx_bytes: u64,
+    /// Sent since it came up.
     pub tx_bytes: u64,
+    /// Packets received.
     pub rx_packets: u64,
+    /// Packets sent.
     pub tx_packets: u64,
+    /// Packets that arrived broken.
     pub rx_errors: u64,
+    /// Packets that could not be sent.
     pub tx_errors: u64,
+    /// Packets received and thrown away.
     pub rx_dropped: u64,
+    /// Packets thrown away unsent.
     pub tx_dropped: u64,
 }
 

@@ -7,22 +7,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contended {
+    /// Processors.
     Cpu,
+    /// Memory.
     Memory,
+    /// Disks and other block devices.
     Io,
 }
 
 /// Mirrors `metrics.stall`: 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Stall {
+    /// Over the last 10 seconds.
     pub avg_10: f64,
+    /// Over the last 60 seconds.
     pub avg_60: f64,
+    /// Over the last 300 seconds.
     pub avg_300: f64,
 }
 
 /// Mirrors `metrics.pressure`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Pressure {
+    /// At least one task waited.
     pub some: Stall,
     /// The kernel has no such figure for the cpu of a whole machine, though it prints zeros.
     pub full: Option<Stall>,

@@ -10,16 +10,22 @@ pub const MAX_PROCESSES: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
+    /// Most resident memory first.
     ByMemory,
+    /// Most processor time first.
     ByCpu,
 }
 
 /// Mirrors `metrics.process`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
+    /// Its number.
     pub pid: u32,
+    /// The short name the kernel keeps.
     pub name: String,
+    /// Processor time used since it started.
     pub cpu_ms: u64,
+    /// Memory it holds in RAM.
     pub resident_bytes: u64,
     /// Milliseconds since the Unix epoch.
     pub started: u64,

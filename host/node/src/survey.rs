@@ -21,7 +21,9 @@ const MAX_LINKED: usize = 4_000_000;
 /// A directory added up. Mirrors `storage.usage`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    /// Regular files, each name counted.
     pub files: u64,
+    /// Directories below it.
     pub directories: u64,
     /// Links and special files.
     pub others: u64,
@@ -29,6 +31,7 @@ pub struct Usage {
     pub bytes: u64,
     /// What they occupy on disk.
     pub allocated_bytes: u64,
+    /// What was there and could not be counted.
     pub unreadable: u64,
 }
 

@@ -33,22 +33,32 @@ pub struct Selector {
     pub kinds: Vec<EntryKind>,
     /// Milliseconds before `now_ms`; 0 means no bound.
     pub min_age_ms: u64,
+    /// By which time the age is told.
     pub age_by: AgeBy,
+    /// Length in bytes; 0 means no bound.
     pub min_size: u64,
+    /// Of directories, only those without entries; other kinds are not affected.
     pub only_empty_directories: bool,
 }
 
 /// One entry as looked at. Mirrors `storage.entry`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
+    /// Relative to the root.
     pub path: RelPath,
+    /// What it is; a link is not followed.
     pub kind: EntryKind,
+    /// Length in bytes.
     pub size: u64,
     /// Newest of mtime, atime and ctime, milliseconds since the Unix epoch.
     pub touched_ms: u64,
+    /// Hard links to it.
     pub links: u32,
+    /// Owner's numeric user id.
     pub owner: u32,
+    /// Open, mapped, executed or locked by some process.
     pub in_use: bool,
+    /// What an action compares before it acts.
     pub identity: Identity,
 }
 

@@ -19,11 +19,13 @@ const MAX_DEPTH: usize = crate::tree::MAX_DEPTH + 8;
 /// One run's quarantine in one root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantinedRun {
+    /// The run that moved them.
     pub run: RunId,
     /// When the folder was sealed, milliseconds since the Unix epoch.
     pub since_ms: u64,
     /// Entries, those inside of moved directories among them.
     pub entries: u64,
+    /// Sum of the lengths of the files among them.
     pub bytes: u64,
 }
 

@@ -87,12 +87,15 @@ impl Seen {
 
 /// One read, signals aside.
 pub(super) fn read(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
-    loop {
+    let read = loop {
         match rustix::io::pread(file, &mut *buffer, at) {
             Err(Errno::INTR) => {}
-            other => return other,
+            other => break other,
         }
-    }
+    };
+    #[cfg(test)]
+    let read = super::tests::disk::spoiled(read, buffer);
+    read
 }
 
 /// Says that the file will be read once from start to end. Advice only: an error means less speed.

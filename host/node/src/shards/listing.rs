@@ -29,6 +29,7 @@ pub struct ListSelector {
 pub struct Listed {
     /// The path in the store; bytes that are not printable UTF-8 are written `\xNN`.
     pub name: String,
+    /// Length of its file when it was listed.
     pub bytes: u64,
     /// Milliseconds since the Unix epoch of the last verdict `ok`; `None`: never.
     pub verified_ms: Option<u64>,

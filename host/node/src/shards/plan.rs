@@ -8,6 +8,7 @@ use std::time::Duration;
 pub struct Budget {
     /// Of shards, each counted once even if it is read again because it was wrong.
     pub max_bytes: Option<u64>,
+    /// `None`: no bound.
     pub max_shards: Option<u64>,
     /// From the start; reading stops within a shard, and that shard counts as left out.
     pub max_time: Option<Duration>,

@@ -30,11 +30,13 @@ const STACK_BYTES: usize = 512 << 10;
 /// How far a scrub came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// Shards whose verdict was given, and their bytes.
+    /// Shards whose verdict was given.
     pub shards: u64,
+    /// Their bytes.
     pub bytes: u64,
-    /// What the scrub reads in all, within its budget.
+    /// Shards that the scrub reads in all, within its budget.
     pub total_shards: u64,
+    /// Their bytes.
     pub total_bytes: u64,
     /// Shards left out because the budget did not reach; those that time did not reach are added
     /// when the scrub ends.

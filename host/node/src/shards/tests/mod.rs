@@ -2,6 +2,7 @@
 
 mod bounds;
 mod damage;
+pub(super) mod disk;
 mod kinds;
 mod real;
 mod scratch;
