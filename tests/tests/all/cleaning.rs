@@ -1,13 +1,12 @@
 //! `temp-clean` from plan to undo, on a tree with everything a tree can hold.
 
-use crate::harness::{Aged, Node, age, shared, snapshot, start};
+use crate::harness::{Aged, Node, age, shared, snapshot, start, wait_for};
 use rustix::fs::{FlockOperation, flock};
 use std::ffi::OsStr;
 use std::fs::{File, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Ages are told by mtime, because the time of change cannot be set.
 pub(crate) const TASK: &str = "plugin = 'clean'
@@ -197,18 +196,12 @@ fn more_than_the_granted_share_is_refused() {
 #[test]
 fn two_programs_do_not_share_a_node() {
     let node = Node::new(shared());
-    let slow = "plugin = 'hostile'\n[grant]\nmetrics = {}\n[limits]\nwall = '4s'\n";
+    let slow = "plugin = 'hostile'\n[grant]\nmetrics = {}\n[limits]\nwall = '2s'\n";
     node.task("slow", slow);
     node.task("honest", "plugin = 'hostile'\n");
-    let mut first = start(Some(&node.dir()), &["run", "slow"]);
-    let deadline = Instant::now() + Duration::from_secs(3);
-    let refused = loop {
-        let out = node.keepwell(&["run", "honest"]);
-        if out.code == 75 || Instant::now() > deadline {
-            break out;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+    let mut first = start(Some(&node.dir()), &["run", "slow", "-o", "jsonl"]);
+    wait_for(&mut first, "worker-started");
+    let refused = node.keepwell(&["run", "honest"]);
     refused.exits(75).says(&["is held by process", "hint:"]);
     // Reading needs no lock.
     node.keepwell(&["runs", "list"]).exits(0);

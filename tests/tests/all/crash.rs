@@ -2,10 +2,9 @@
 //! interrupted, `runs resume` finishes what was approved, and `undo` brings everything back.
 
 use crate::cleaning::TASK;
-use crate::harness::{Aged, Node, Snapshot, age, shared, snapshot, start};
+use crate::harness::{Aged, Node, Snapshot, age, shared, snapshot, start, wait_for};
 use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::time::Duration;
 
@@ -29,21 +28,7 @@ fn scene() -> (Node, Snapshot) {
 /// Kills the program `after` it said that `kind` happened.
 fn kill_at(node: &Node, kind: &str, after: Duration) {
     let mut child = start(Some(&node.dir()), &["run", "temp-clean", "-o", "jsonl"]);
-    let sign = format!("\"kind\":\"{kind}\"");
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut seen = vec![];
-    for line in lines {
-        let line = line.unwrap();
-        let hit = line.contains(&sign);
-        seen.push(line);
-        if hit {
-            break;
-        }
-    }
-    assert!(
-        seen.last().is_some_and(|l| l.contains(&sign)),
-        "no `{kind}` in {seen:?}"
-    );
+    wait_for(&mut child, kind);
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();

@@ -3,7 +3,7 @@
 use super::places::binary;
 use keepwell_model::report::Report;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -80,6 +80,22 @@ pub(crate) fn start<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Child {
     }
     command.args(args);
     command.spawn().unwrap()
+}
+
+/// Reads what a program started with `-o jsonl` prints until it says that `kind` happened.
+#[track_caller]
+pub(crate) fn wait_for(child: &mut Child, kind: &str) {
+    let sign = format!("\"kind\":\"{kind}\"");
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut seen = vec![];
+    for line in lines.map_while(Result::ok) {
+        let hit = line.contains(&sign);
+        seen.push(line);
+        if hit {
+            return;
+        }
+    }
+    panic!("it never said `{kind}`: {seen:?}");
 }
 
 /// The program from start to end.
