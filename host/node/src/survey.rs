@@ -118,8 +118,8 @@ pub fn survey(root: &Root, path: &RelPath, in_use: &InUse) -> Result<Survey, Ref
     survey_by(root, path, in_use, AgeBy::Newest).map(|(survey, _)| survey)
 }
 
-/// As [`survey`], with the newest of the times by which age is told.
-pub(crate) fn survey_by(
+/// As [`survey`], with the newest of the times by which age is told, in milliseconds.
+pub fn survey_by(
     root: &Root,
     path: &RelPath,
     in_use: &InUse,

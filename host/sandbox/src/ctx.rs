@@ -37,6 +37,8 @@ pub(crate) struct Ctx {
     pub(crate) walkers_open: u32,
     pub(crate) scrub_open: bool,
     pub(crate) cpu: Option<Result<Cpu, Refusal>>,
+    /// Measured once in a run, as the contract says.
+    pub(crate) root_infos: Option<Vec<crate::interface::bindings::storage::RootInfo>>,
     in_use: Option<Arc<InUse>>,
     calls: Vec<Call>,
     more_calls: u64,
@@ -103,6 +105,7 @@ impl Ctx {
             walkers_open: 0,
             scrub_open: false,
             cpu: None,
+            root_infos: None,
             in_use: None,
             calls: Vec::new(),
             more_calls: 0,

@@ -48,7 +48,7 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<Exit> {
     let (node, report) = go(global, &args.task, &args.set, Mode::Plan, "manual", false)?;
     let out = global.out();
     if out.format == Format::Table {
-        show::print_report(&report);
+        show::say(show::report_lines(&report).trim_end());
     }
     match out.format {
         Format::Json => out.document(&report, String::new),

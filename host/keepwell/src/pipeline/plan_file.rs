@@ -218,3 +218,84 @@ impl PlanReader {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keepwell_model::action::{Change, EntryKind, Identity, RelPath};
+
+    fn action(id: u64) -> Action {
+        let identity = Identity {
+            device: 1,
+            inode: id,
+            size: 10,
+            mtime_ns: 0,
+            ctime_ns: 0,
+        };
+        Action {
+            id,
+            change: Change::Quarantine {
+                root: RootName::new("tmp").unwrap(),
+                path: RelPath::new(format!("f{id}")).unwrap(),
+                kind: EntryKind::File,
+                identity,
+            },
+            reason: "old".into(),
+        }
+    }
+
+    fn sealed(dir: &Path) -> SealedPlan {
+        let digest = Digest::of(b"");
+        let header = PlanHeader {
+            plan: 1,
+            task: "t".into(),
+            component: digest,
+            grant: digest,
+            settings: digest,
+        };
+        let mut writer = PlanWriter::new(dir, &header).unwrap();
+        for id in 0..5 {
+            writer.push(&action(id)).unwrap();
+        }
+        writer.seal().unwrap()
+    }
+
+    #[test]
+    fn read_back_as_written_and_its_digest_is_that_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = sealed(dir.path());
+        assert_eq!((plan.actions, plan.files, plan.bytes), (5, 5, 50));
+        assert_eq!(Digest::of(&std::fs::read(&plan.path).unwrap()), plan.digest);
+        let mut reader = PlanReader::open(&plan.path, plan.digest).unwrap();
+        reader.skip_to(2).unwrap();
+        assert_eq!(reader.batch(10).unwrap(), [action(2), action(3), action(4)]);
+    }
+
+    #[test]
+    fn a_plan_that_was_changed_after_it_was_sealed_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = sealed(dir.path());
+        let text = std::fs::read_to_string(&plan.path).unwrap();
+        std::fs::write(&plan.path, text.replace("f3", "f9")).unwrap();
+        let error = PlanReader::open(&plan.path, plan.digest).unwrap_err();
+        assert_eq!(error.exit, keepwell_model::state::Exit::Denied);
+    }
+
+    #[test]
+    fn a_plan_without_actions_makes_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let digest = Digest::of(b"");
+        let header = PlanHeader {
+            plan: 1,
+            task: "t".into(),
+            component: digest,
+            grant: digest,
+            settings: digest,
+        };
+        let plan = PlanWriter::new(dir.path(), &header)
+            .unwrap()
+            .seal()
+            .unwrap();
+        assert!(!plan.path.exists());
+    }
+}

@@ -129,8 +129,9 @@ impl Proposals {
         if entry.kind != EntryKind::Directory {
             return Err(Refusal::invalid("only a directory can be moved as a tree"));
         }
-        let survey = keepwell_node::survey(opened, &path, in_use)?;
-        self.check_age(survey.touched_ms)?;
+        let age_by = self.clean()?.budget.age_by;
+        let (survey, told_ms) = keepwell_node::survey_by(opened, &path, in_use, age_by)?;
+        self.check_age(told_ms)?;
         let change = Change::QuarantineTree {
             root: root.clone(),
             path,

@@ -35,9 +35,13 @@ pub fn duration(us: u64) -> String {
     }
 }
 
-/// The report as talk.
+/// The report as talk, beside a summary that is printed as data.
 pub fn print_report(report: &Report) {
-    eprint!("{}", report_lines(report));
+    let told = Report {
+        summary: None,
+        ..report.clone()
+    };
+    eprint!("{}", report_lines(&told));
 }
 
 /// The report as lines.

@@ -111,6 +111,9 @@ impl wit::Host for Ctx {
     fn roots(&mut self) -> Answered<Vec<wit::RootInfo>> {
         self.call("storage.roots", "", |ctx| {
             ctx.need(Capability::Storage)?;
+            if let Some(infos) = &ctx.root_infos {
+                return Ok(infos.clone());
+            }
             let mut infos = Vec::new();
             for (name, root) in &ctx.roots {
                 let root = root.as_ref().map_err(Clone::clone)?;
@@ -125,6 +128,7 @@ impl wit::Host for Ctx {
                     total_bytes: total.saturating_mul(space.f_frsize),
                 });
             }
+            ctx.root_infos = Some(infos.clone());
             Ok(infos)
         })
     }
