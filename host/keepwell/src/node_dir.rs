@@ -131,7 +131,10 @@ pub fn make_private_dir(dir: &Path) -> Result<()> {
 
 /// Replaces a file by rename, so that a crash leaves the old or the new one whole.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let parent = path.parent().unwrap_or_else(|| Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = parent.join(name);

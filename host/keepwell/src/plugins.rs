@@ -55,8 +55,15 @@ pub fn open(dir: &NodeDir, trust: &Trust, wanted: &str) -> Result<Installed> {
     })?;
     let path = bundle_path(dir, entry);
     let bytes = read_bundle(&path)?;
-    let bundle = keepwell_bundle::open(&bytes, trust)
-        .map_err(|e| refused(&path, &e).hint("install it again from a bundle you trust"))?;
+    let bundle = keepwell_bundle::open(&bytes, trust).map_err(|e| {
+        let hint = match e.code() {
+            "unknown-signer" => {
+                "its key is not trusted (any more); `keepwell trust show` lists those that are"
+            }
+            _ => "install it again from a bundle you trust",
+        };
+        refused(&path, &e).hint(hint)
+    })?;
     if bundle.id != entry.bundle {
         return Err(Error::denied(format!(
             "the installed bundle of `{}` is {}, but plugins.lock says {}",

@@ -259,7 +259,8 @@ impl Report {
                 }
                 self.hint.clone_from(hint);
                 self.limit = *limit;
-                self.ended = Some(record.at);
+                // An undo ends the run a second time; how long the run took does not change.
+                self.ended.get_or_insert(record.at);
             }
             Event::RunDue { .. }
             | Event::NodeCreated { .. }

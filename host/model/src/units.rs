@@ -222,7 +222,14 @@ mod exact {
         span
     }
     pub(super) fn Bytes(bytes: super::Bytes) -> impl Display {
-        format!("{}B", bytes.0)
+        const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        let whole = UNITS
+            .iter()
+            .find(|(_, bits)| bytes.0 > 0 && bytes.0.is_multiple_of(1 << bits));
+        match whole {
+            Some((unit, bits)) => format!("{}{unit}", bytes.0 >> bits),
+            None => format!("{}B", bytes.0),
+        }
     }
     pub(super) fn Share(share: super::Share) -> impl Display {
         share

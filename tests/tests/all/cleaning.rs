@@ -193,6 +193,26 @@ fn more_than_the_granted_share_is_refused() {
     assert!(snapshot(&node.root()) == before);
 }
 
+/// Whoever reads the events may go away; the run goes on to its end.
+#[test]
+fn a_reader_that_goes_away_does_not_stop_the_run() {
+    let node = Node::new(shared());
+    node.task("temp-clean", TASK);
+    fill(&node.root());
+    let args = ["run", "temp-clean", "-o", "jsonl"];
+    let mut child = start(Some(&node.dir()), &args);
+    drop(wait_for(&mut child, "run-due"));
+    drop(child.stderr.take());
+    child.wait().unwrap();
+    let report = node.keepwell(&["runs", "show", "last", "-o", "json"]);
+    let report = report.exits(0).report();
+    assert!(
+        ["done", "warned"].contains(&report.state.as_str()),
+        "{report:?}"
+    );
+    assert!(report.applied.done >= 12);
+}
+
 #[test]
 fn two_programs_do_not_share_a_node() {
     let node = Node::new(shared());
@@ -200,7 +220,7 @@ fn two_programs_do_not_share_a_node() {
     node.task("slow", slow);
     node.task("honest", "plugin = 'hostile'\n");
     let mut first = start(Some(&node.dir()), &["run", "slow", "-o", "jsonl"]);
-    wait_for(&mut first, "worker-started");
+    let _pipe = wait_for(&mut first, "worker-started");
     let refused = node.keepwell(&["run", "honest"]);
     refused.exits(75).says(&["is held by process", "hint:"]);
     // Reading needs no lock.

@@ -28,7 +28,7 @@ fn scene() -> (Node, Snapshot) {
 /// Kills the program `after` it said that `kind` happened.
 fn kill_at(node: &Node, kind: &str, after: Duration) {
     let mut child = start(Some(&node.dir()), &["run", "temp-clean", "-o", "jsonl"]);
-    wait_for(&mut child, kind);
+    let _pipe = wait_for(&mut child, kind);
     std::thread::sleep(after);
     child.kill().unwrap();
     child.wait().unwrap();

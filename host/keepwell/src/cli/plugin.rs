@@ -12,6 +12,7 @@ use crate::show;
 use keepwell_bundle::Bundle;
 use keepwell_model::capability::Capability;
 use keepwell_model::event::{Event, Record};
+use keepwell_model::grant::Tier;
 use keepwell_model::id::PluginName;
 use keepwell_model::manifest::parse_version;
 use keepwell_model::state::Exit;
@@ -162,6 +163,15 @@ fn build(global: &Global, dir: &Path, out: Option<&Path>) -> Result<Exit> {
 fn test(global: &Global, dir: &Path) -> Result<Exit> {
     crate::cargo::test(dir)?;
     build(global, dir, None)
+}
+
+/// As the trust file spells it.
+const fn tier_word(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Own => "own",
+        Tier::Partner => "partner",
+        Tier::ThirdParty => "third-party",
+    }
 }
 
 fn import_lines(bundle: &Bundle) -> Vec<String> {
@@ -319,12 +329,12 @@ fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
     global.out().document(&value, || {
         let signer = &plugin.bundle.signer;
         let mut text = format!(
-            "{}@{}: {}\nsigned by `{}` (tier {:?}), key {}\n",
+            "{}@{}: {}\nsigned by `{}` (tier {}), key {}\n",
             manifest.name,
             manifest.version,
             manifest.description,
             signer.name,
-            signer.tier,
+            tier_word(signer.tier),
             &signer.key_id[..16]
         );
         for task in &manifest.tasks {

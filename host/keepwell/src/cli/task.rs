@@ -221,6 +221,8 @@ fn flag(
         event,
     })?;
     node.journal.checkpoint()?;
+    let is = if value.is_some() { "set" } else { "cleared" };
+    show::say(&format!("`{flag}` of task {name} is {is}"));
     Ok(Exit::Done)
 }
 

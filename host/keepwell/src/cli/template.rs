@@ -104,10 +104,20 @@ mod tests {
     use super::*;
     use keepwell_sdk::testing::Node;
 
+    fn cpu(load_5: f64) -> metrics::Cpu {
+        metrics::Cpu { cores: 4, busy_ratio: 0.1, per_core: vec![0.1; 4], load_1: load_5, load_5, load_15: load_5 }
+    }
+
     #[test]
     fn a_quiet_node_is_fine() {
-        let outcome = Node::new().run::<LoadCheck>(json!({}));
+        let outcome = Node::new().cpu(cpu(0.5)).run::<LoadCheck>(json!({}));
         assert_eq!(outcome.summary().status, Status::Done);
+    }
+
+    #[test]
+    fn a_busy_node_warns() {
+        let outcome = Node::new().cpu(cpu(9.0)).run::<LoadCheck>(json!({}));
+        assert_eq!(outcome.summary().status, Status::Warned);
     }
 }
 "#;

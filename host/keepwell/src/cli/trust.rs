@@ -5,6 +5,7 @@ use crate::error::{Error, Result, chain};
 use crate::node_dir::write_file;
 use crate::pipeline;
 use crate::plugins;
+use crate::show;
 use keepwell_bundle::{PublicKey, TrustedKey};
 use keepwell_model::capability::Capability;
 use keepwell_model::event::{Event, Record};
@@ -151,5 +152,6 @@ fn change(
     })?;
     write_file(&node.dir.trust_file(), trust.to_toml().as_bytes(), 0o644)?;
     node.journal.checkpoint()?;
+    show::say(&format!("key `{name}` is {what}"));
     Ok(Exit::Done)
 }

@@ -42,7 +42,10 @@ impl Problem {
     /// At the value of a dotted key, or at the nearest table above it that exists.
     #[must_use]
     pub fn at(mut self, dotted: &str) -> Self {
-        self.span = locate(self.source.inner(), dotted);
+        let text = self.source.inner();
+        // What is missing has no place of its own: the first line stands for the file.
+        let first_line = || 0..text.find('\n').unwrap_or(text.len());
+        self.span = Some(locate(text, dotted).unwrap_or_else(first_line));
         self
     }
 

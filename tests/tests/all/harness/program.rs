@@ -5,7 +5,7 @@ use keepwell_model::report::Report;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often the program is looked at while it runs.
@@ -82,17 +82,19 @@ pub(crate) fn start<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Reads what a program started with `-o jsonl` prints until it says that `kind` happened.
+/// Reads what a program started with `-o jsonl` prints until it says that `kind` happened. Who
+/// drops what is left of the pipe goes away while the program still speaks.
 #[track_caller]
-pub(crate) fn wait_for(child: &mut Child, kind: &str) {
+#[must_use]
+pub(crate) fn wait_for(child: &mut Child, kind: &str) -> BufReader<ChildStdout> {
     let sign = format!("\"kind\":\"{kind}\"");
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut pipe = BufReader::new(child.stdout.take().unwrap());
     let mut seen = vec![];
-    for line in lines.map_while(Result::ok) {
+    for line in pipe.by_ref().lines().map_while(Result::ok) {
         let hit = line.contains(&sign);
         seen.push(line);
         if hit {
-            return;
+            return pipe;
         }
     }
     panic!("it never said `{kind}`: {seen:?}");
