@@ -19,7 +19,8 @@ pub(crate) fn binary(places: &Places, steps: &mut Steps, profile: Profile) -> Re
     let mut build = cargo();
     build
         .current_dir(&places.checkout)
-        .args(["build", "--locked", "--package", "keepwell"]);
+        // The features of the whole workspace, so that tests find the same dependencies built.
+        .args(["build", "--locked", "--workspace", "--bin", "keepwell"]);
     let name = match profile {
         Profile::Dev => "build keepwell (dev profile)",
         Profile::Release => {

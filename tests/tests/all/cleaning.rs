@@ -220,11 +220,13 @@ fn two_programs_do_not_share_a_node() {
     node.task("slow", slow);
     node.task("honest", "plugin = 'hostile'\n");
     let mut first = start(Some(&node.dir()), &["run", "slow", "-o", "jsonl"]);
-    let _pipe = wait_for(&mut first, "worker-started");
+    let pipe = wait_for(&mut first, "worker-started");
     let refused = node.keepwell(&["run", "honest"]);
     refused.exits(75).says(&["is held by process", "hint:"]);
     // Reading needs no lock.
     node.keepwell(&["runs", "list"]).exits(0);
+    // A pipe that nobody reads would hold the program up.
+    drop(pipe);
     let _ = first.wait();
     node.run("honest").0.exits(0);
 }
