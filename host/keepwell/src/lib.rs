@@ -10,4 +10,5 @@ pub mod node_dir;
 pub mod pipeline;
 pub mod plugins;
 pub mod show;
+pub mod talk;
 pub mod worker;

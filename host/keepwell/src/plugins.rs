@@ -115,10 +115,10 @@ pub fn code(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<File> {
         match keepwell_sandbox::unseal(&file, &key.mac_key(), bundle.component_digest) {
             Ok(()) => return Ok(file),
             Err(e) => {
-                eprintln!(
-                    "compiled code of `{}` is not ours ({e}); compiling it again",
-                    bundle.manifest.name
-                );
+                let name = &bundle.manifest.name;
+                crate::talk::say(&format!(
+                    "compiled code of `{name}` is not ours ({e}): compiling it again"
+                ));
             }
         }
     }

@@ -176,7 +176,7 @@ pub fn printable(text: &str, max_bytes: usize) -> String {
             break;
         }
         let hidden = c.is_control() && c != '\t'
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         out.push(if hidden { '\u{fffd}' } else { c });
     }
     out

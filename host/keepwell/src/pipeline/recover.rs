@@ -23,7 +23,9 @@ pub fn open(dir: NodeDir) -> Result<Node> {
     let node = Node::open(dir)?;
     for run in mark_interrupted(&node)? {
         let short = run.short();
-        eprintln!("run {short} did not end when the host last stopped: marked interrupted");
+        crate::talk::say(&format!(
+            "run {short} did not end when the host last stopped: marked interrupted"
+        ));
     }
     Ok(node)
 }

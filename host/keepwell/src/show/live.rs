@@ -7,17 +7,29 @@ use keepwell_model::event::{Event, Record};
 use keepwell_model::units::Bytes;
 use keepwell_model::words::{Level, Progress, Severity};
 use std::io::IsTerminal as _;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Off a terminal, progress is a line now and then and not a flood.
 const PLAIN_EVERY: Duration = Duration::from_secs(2);
 
-/// Shows the events of one run.
+/// Shows the events of one run. Lines are written by a thread of their own: whoever reads them
+/// slowly, or not at all, must not hold up the run. There are only as many as a run has events.
 #[derive(Debug)]
 pub struct Live {
     jsonl: bool,
     bar: Option<ProgressBar>,
     last_plain: Instant,
+    lines: Option<Sender<Line>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Where a line goes.
+#[derive(Debug)]
+enum Line {
+    Data(String),
+    Talk(String),
 }
 
 impl Live {
@@ -29,24 +41,47 @@ impl Live {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
+        let (lines, to_write) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            for one in to_write {
+                match one {
+                    Line::Data(text) => line(&text),
+                    Line::Talk(text) => say(&text),
+                }
+            }
+        });
         Self {
             jsonl: format == Format::Jsonl,
             bar,
             last_plain: Instant::now(),
+            lines: Some(lines),
+            writer: Some(writer),
         }
     }
 
-    /// Takes the bar away, so that what follows is not drawn over.
+    /// Writes what is left and takes the bar away, so that what follows is not drawn over.
     pub fn finish(&mut self) {
+        drop(self.lines.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has lost lines of talk; the report has them all.
+            let _ = writer.join();
+        }
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
+        }
+    }
+
+    fn write(&self, one: Line) {
+        if let Some(lines) = &self.lines {
+            // The writer lives until `finish`.
+            let _ = lines.send(one);
         }
     }
 
     fn talk(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say(text)),
-            None => say(text),
+            None => self.write(Line::Talk(text.to_owned())),
         }
     }
 }
@@ -97,7 +132,9 @@ pub(crate) fn event_line(event: &Event) -> Option<String> {
 impl Observer for Live {
     fn record(&mut self, record: &Record) {
         if self.jsonl {
-            line(&serde_json::to_string(record).unwrap_or_default());
+            self.write(Line::Data(
+                serde_json::to_string(record).unwrap_or_default(),
+            ));
         } else if let Some(text) = event_line(&record.event) {
             self.talk(&text);
         }
@@ -118,13 +155,14 @@ impl Observer for Live {
             bar.set_message(what.clone());
             bar.set_position(progress.done);
         } else if self.jsonl {
-            line(&serde_json::json!({ "progress": progress }).to_string());
+            let text = serde_json::json!({ "progress": progress }).to_string();
+            self.write(Line::Data(text));
         } else if self.last_plain.elapsed() >= PLAIN_EVERY {
             self.last_plain = Instant::now();
-            say(&format!(
+            self.write(Line::Talk(format!(
                 "  {what}: {}/{} {}",
                 progress.done, progress.total, progress.unit
-            ));
+            )));
         }
     }
 }

@@ -3,6 +3,7 @@
 mod live;
 mod report;
 
+pub use crate::talk::say;
 pub use live::Live;
 pub use report::{duration, print_report, report_lines, state_word};
 
@@ -65,11 +66,11 @@ impl Out {
         match self.format {
             Format::Table => {
                 for problem in &error.places {
-                    eprintln!("{:?}", miette::Report::new(problem.clone()));
+                    say(&format!("{:?}", miette::Report::new(problem.clone())));
                 }
-                eprintln!("{} {}", paint("error:", RED), error.message);
+                say(&format!("{} {}", paint("error:", RED), error.message));
                 if let Some(hint) = &error.hint {
-                    eprintln!("{} {hint}", paint("hint:", CYAN));
+                    say(&format!("{} {hint}", paint("hint:", CYAN)));
                 }
             }
             Format::Json | Format::Jsonl => {
@@ -89,7 +90,7 @@ impl Out {
                     "error": { "message": error.message, "hint": error.hint,
                                "exit": error.exit.code(), "places": places },
                 });
-                eprintln!("{value}");
+                say(&value.to_string());
             }
         }
     }
@@ -99,11 +100,6 @@ impl Out {
 pub fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
-}
-
-/// Talk.
-pub fn say(text: &str) {
-    eprintln!("{text}");
 }
 
 /// A table without frames: columns line up, text keeps its words.

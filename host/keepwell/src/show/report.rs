@@ -41,7 +41,7 @@ pub fn print_report(report: &Report) {
         summary: None,
         ..report.clone()
     };
-    eprint!("{}", report_lines(&told));
+    super::say(report_lines(&told).trim_end());
 }
 
 /// The report as lines.
