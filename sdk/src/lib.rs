@@ -16,9 +16,10 @@
 //!     }
 //! }
 //! keepwell_sdk::plugin!("greet", "A first plugin", [Greet]);
+//! # fn main() {
 //! # let outcome = keepwell_sdk::testing::Node::new().run::<Greet>(serde_json::json!({}));
 //! # assert_eq!(outcome.log[0].text, "hello, world");
-//! # fn main() {}
+//! # }
 //! ```
 
 pub mod clean;

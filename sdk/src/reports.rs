@@ -69,6 +69,10 @@ impl Finding {
 
     /// With a fact for programs.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a plain number or text reads better at the call than a reference to it"
+    )]
     pub fn fact(mut self, key: &str, value: impl ToString) -> Self {
         self.data.push((key.into(), value.to_string()));
         self

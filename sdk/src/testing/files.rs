@@ -47,7 +47,7 @@ impl File {
             implied: false,
         }
     }
-    pub(super) fn file() -> Self {
+    pub(super) fn regular() -> Self {
         Self::new(Kind::File, 0)
     }
     pub(super) fn directory() -> Self {

@@ -1,7 +1,7 @@
 //! Building the simulated node.
 
 use super::files::{File, Tree};
-use super::outcome::{Outcome, Said};
+use super::outcome::Outcome;
 use super::shards::SimStore;
 use super::{Run, with};
 use crate::Span;
@@ -101,7 +101,7 @@ impl Node {
     #[must_use]
     pub fn file(mut self, root: &str, path: &str, with: impl FnOnce(File) -> File) -> Self {
         let tree = self.trees.entry(root.into()).or_default();
-        tree.add(path.as_bytes(), with(File::file()));
+        tree.add(path.as_bytes(), with(File::regular()));
         self
     }
     /// A directory with times of its own.
@@ -186,7 +186,7 @@ impl Node {
 
     /// Runs a task with these settings.
     pub fn run<T: Task>(&self, settings: impl Into<serde_json::Value>) -> Outcome {
-        self.act(settings.into(), task::run::<T>, T::NAME)
+        self.act(&settings.into(), task::run::<T>, T::NAME)
     }
 
     /// Reviews what became of a run's proposals.
@@ -197,12 +197,12 @@ impl Node {
         applied: &Reviewed,
     ) -> Outcome {
         let review = |request: &Request| task::review::<T>(request, before, applied);
-        self.act(settings.into(), review, T::NAME)
+        self.act(&settings.into(), review, T::NAME)
     }
 
     fn act(
         &self,
-        settings: serde_json::Value,
+        settings: &serde_json::Value,
         act: impl FnOnce(&Request) -> Result<Summary, task::Failure>,
         name: &str,
     ) -> Outcome {
@@ -217,13 +217,7 @@ impl Node {
             task: name.into(),
             trigger: "manual".into(),
         });
-        with(|run| {
-            Outcome::new(
-                result,
-                run.calls,
-                std::mem::replace(&mut run.outcome, Said::default()),
-            )
-        })
+        with(|run| Outcome::new(result, run.calls, std::mem::take(&mut run.outcome)))
     }
 }
 
