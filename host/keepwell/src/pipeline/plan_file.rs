@@ -244,16 +244,19 @@ mod tests {
         }
     }
 
-    fn sealed(dir: &Path) -> SealedPlan {
+    fn header() -> PlanHeader {
         let digest = Digest::of(b"");
-        let header = PlanHeader {
+        PlanHeader {
             plan: 1,
             task: "t".into(),
             component: digest,
             grant: digest,
             settings: digest,
-        };
-        let mut writer = PlanWriter::new(dir, &header).unwrap();
+        }
+    }
+
+    fn sealed(dir: &Path) -> SealedPlan {
+        let mut writer = PlanWriter::new(dir, &header()).unwrap();
         for id in 0..5 {
             writer.push(&action(id)).unwrap();
         }
@@ -284,15 +287,7 @@ mod tests {
     #[test]
     fn a_plan_without_actions_makes_no_file() {
         let dir = tempfile::tempdir().unwrap();
-        let digest = Digest::of(b"");
-        let header = PlanHeader {
-            plan: 1,
-            task: "t".into(),
-            component: digest,
-            grant: digest,
-            settings: digest,
-        };
-        let plan = PlanWriter::new(dir.path(), &header)
+        let plan = PlanWriter::new(dir.path(), &header())
             .unwrap()
             .seal()
             .unwrap();
