@@ -183,6 +183,9 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::TaskPaused { .. }
         | Event::TaskResumed { .. }
         | Event::TaskSkip { .. }
+        | Event::DaemonStarted { .. }
+        | Event::DaemonEnded
+        | Event::ConfigReloaded { .. }
         | Event::RunDue { .. }
         | Event::WorkerStarted { .. }
         | Event::Logged { .. }

@@ -1,9 +1,39 @@
 //! The one place that asks what time it is, and for randomness.
 
 use keepwell_model::id::RunId;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Milliseconds since the Unix epoch.
+/// Where a node takes its time from. Clones tell the same time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    /// This machine's.
+    pub fn system() -> Self {
+        Self(Arc::new(now_ms))
+    }
+
+    /// One that tells what it is set to, for tests and simulations.
+    pub fn set_by(hand: &Arc<AtomicU64>) -> Self {
+        let hand = Arc::clone(hand);
+        Self(Arc::new(move || hand.load(Ordering::Relaxed)))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Clock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clock({})", self.now_ms())
+    }
+}
+
+/// Milliseconds since the Unix epoch, by this machine's clock.
 pub fn now_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
     let since = SystemTime::now()

@@ -1,9 +1,11 @@
 //! The maintenance host: pipeline and command line. See `pipeline` for one run from left to right.
 
+pub mod api;
 pub mod cargo;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod node;
 pub mod node_dir;

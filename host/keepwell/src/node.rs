@@ -1,24 +1,29 @@
 //! An opened node: its lock, configuration, trust, keys and journal.
 
+use crate::clock::Clock;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
 use crate::plugins;
 use keepwell_bundle::Trust;
 use keepwell_journal::{Journal, NodeKey, Reader};
+use keepwell_model::event::{Event, Record};
 use std::path::Path;
+use std::sync::Arc;
 
-/// Held by one process at a time.
-#[derive(Debug)]
+/// Held by one process at a time. Clones share the lock and the journal; each keeps the
+/// configuration it was made with, so that a reload changes nothing under a run.
+#[derive(Debug, Clone)]
 pub struct Node {
     pub dir: NodeDir,
-    pub config: Config,
-    pub trust: Trust,
+    pub config: Arc<Config>,
+    pub trust: Arc<Trust>,
     pub key: NodeKey,
     pub journal: Journal,
-    /// Who runs this process, as the journal names them.
+    pub clock: Clock,
+    /// For whom this process acts, as the journal names them.
     pub actor: String,
-    _lock: NodeLock,
+    _lock: Arc<NodeLock>,
 }
 
 impl Node {
@@ -34,17 +39,59 @@ impl Node {
         let journal = Journal::open(&dir.state(), &key)?;
         Ok(Self {
             dir,
-            config,
-            trust,
+            config: Arc::new(config),
+            trust: Arc::new(trust),
             key,
             journal,
+            clock: Clock::system(),
             actor: actor(),
-            _lock: lock,
+            _lock: Arc::new(lock),
         })
+    }
+
+    /// The same node, acting for somebody else.
+    #[must_use]
+    pub fn acting_for(&self, actor: impl Into<String>) -> Self {
+        Self {
+            actor: actor.into(),
+            ..self.clone()
+        }
+    }
+
+    /// Reads configuration and trust again; what is bad is told and changes nothing.
+    pub fn reload(&mut self) -> Result<()> {
+        let config = load(&self.dir)?;
+        let trust = plugins::trust(&self.dir)?;
+        let problems = crate::config::check_all(&self.dir, &config, &trust);
+        if !problems.is_empty() {
+            return Err(crate::config::bad(problems));
+        }
+        self.config = Arc::new(config);
+        self.trust = Arc::new(trust);
+        Ok(())
+    }
+
+    /// Reads the trust file again, after it was changed by a request.
+    pub fn reload_trust(&mut self) -> Result<()> {
+        self.trust = Arc::new(plugins::trust(&self.dir)?);
+        Ok(())
     }
 
     pub fn reader(&self) -> Result<Reader> {
         Ok(self.journal.reader()?)
+    }
+}
+
+/// A record of this moment that belongs to no run.
+impl Node {
+    pub fn record(&self, task: Option<&str>, event: Event) -> Record {
+        Record {
+            at: self.clock.now_ms(),
+            run: None,
+            task: task.map(str::to_owned),
+            actor: self.actor.clone(),
+            event,
+        }
     }
 }
 

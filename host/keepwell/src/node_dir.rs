@@ -54,6 +54,15 @@ impl NodeDir {
         self.runs().join(run.to_string())
     }
 
+    /// Where the daemon listens.
+    pub fn socket_file(&self) -> PathBuf {
+        self.path.join("api.sock")
+    }
+    /// The same in a form short enough for the kernel, however long the directory's path is.
+    pub fn socket(&self) -> Result<Socket> {
+        Socket::beside(&self.socket_file())
+    }
+
     /// All folders, readable by the owner alone.
     pub fn create(&self) -> Result<()> {
         for dir in [
@@ -112,6 +121,38 @@ impl NodeDir {
         };
         write(&mut file).map_err(|e| Error::io("write", &path, &e))?;
         Ok(NodeLock { _file: file })
+    }
+}
+
+/// A socket's address through an open handle on its directory: an address holds 108 bytes, a path
+/// may have 4,096.
+#[derive(Debug)]
+pub struct Socket {
+    path: PathBuf,
+    _dir: Option<File>,
+}
+
+impl Socket {
+    fn beside(file: &Path) -> Result<Self> {
+        use std::os::fd::AsRawFd as _;
+        let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
+            return Err(Error::usage(format!("{} is no path of a socket", file.display())));
+        };
+        match File::open(parent) {
+            Ok(dir) => Ok(Self {
+                path: PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name),
+                _dir: Some(dir),
+            }),
+            // What is not there is told by whoever uses the path.
+            Err(_) => Ok(Self {
+                path: file.to_owned(),
+                _dir: None,
+            }),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -1,6 +1,5 @@
 //! Installed plugins: from a bundle somebody hands over to code a worker may run.
 
-use crate::clock;
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, make_private_dir, write_file};
 use crate::worker;
@@ -96,9 +95,15 @@ pub fn refused(path: &Path, e: &keepwell_bundle::BundleError) -> Error {
 }
 
 /// Verified, compiled, stored, locked; in this order, so that a crash leaves the old state.
-pub fn install(dir: &NodeDir, key: &NodeKey, bytes: &[u8], bundle: &Bundle) -> Result<LockEntry> {
+pub fn install(
+    dir: &NodeDir,
+    key: &NodeKey,
+    bytes: &[u8],
+    bundle: &Bundle,
+    now_ms: u64,
+) -> Result<LockEntry> {
     compiled(dir, key, bundle)?;
-    let entry = LockEntry::of(bundle, clock::now_ms());
+    let entry = LockEntry::of(bundle, now_ms);
     make_private_dir(&dir.plugins())?;
     write_file(&bundle_path(dir, &entry), bytes, 0o600)?;
     let mut lock = lock(dir)?;

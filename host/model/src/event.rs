@@ -116,6 +116,16 @@ pub enum Event {
     TaskSkip {
         reason: String,
     },
+    DaemonStarted {
+        version: String,
+    },
+    /// In order; a daemon that was killed leaves none.
+    DaemonEnded,
+    /// Configuration and trust were read again; `refused` says why the old ones stayed.
+    ConfigReloaded {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// A run exists from here on.
     RunDue {
         trigger: String,
@@ -239,6 +249,9 @@ impl Event {
             Self::TaskPaused { .. } => "task-paused",
             Self::TaskResumed { .. } => "task-resumed",
             Self::TaskSkip { .. } => "task-skip",
+            Self::DaemonStarted { .. } => "daemon-started",
+            Self::DaemonEnded => "daemon-ended",
+            Self::ConfigReloaded { .. } => "config-reloaded",
             Self::RunDue { .. } => "run-due",
             Self::RunGranted { .. } => "run-granted",
             Self::WorkerStarted { .. } => "worker-started",
@@ -285,6 +298,9 @@ impl Event {
             | Self::TaskPaused { .. }
             | Self::TaskResumed { .. }
             | Self::TaskSkip { .. }
+            | Self::DaemonStarted { .. }
+            | Self::DaemonEnded
+            | Self::ConfigReloaded { .. }
             | Self::Interrupted { .. } => true,
             Self::RunGranted { .. }
             | Self::WorkerStarted { .. }

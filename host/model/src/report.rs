@@ -271,6 +271,9 @@ impl Report {
             | Event::TaskPaused { .. }
             | Event::TaskResumed { .. }
             | Event::TaskSkip { .. }
+            | Event::DaemonStarted { .. }
+            | Event::DaemonEnded
+            | Event::ConfigReloaded { .. }
             | Event::ExpiryIntended { .. }
             | Event::Expired { .. } => {}
         }

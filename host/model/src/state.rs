@@ -80,4 +80,20 @@ impl Exit {
     pub const fn code(self) -> u8 {
         self as u8
     }
+
+    /// The inverse; a code that is none of ours is a bug of ours.
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            1 => Self::Failed,
+            2 => Self::Usage,
+            3 => Self::Warned,
+            4 => Self::Denied,
+            5 => Self::Limited,
+            6 => Self::Interrupted,
+            75 => Self::NotNow,
+            78 => Self::Config,
+            _ => Self::Internal,
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod bundles;
 mod cleaning;
 mod configuration;
 mod crash;
+mod daemon;
 mod full_disk;
 mod harness;
 mod hostile;

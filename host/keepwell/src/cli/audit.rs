@@ -1,10 +1,10 @@
 //! `audit`: the journal for whoever must prove afterwards what happened.
 
-use super::{Global, find_run};
+use super::Global;
+use crate::api::{Request, find_run};
 use crate::clock;
 use crate::error::{Error, Result, chain};
 use crate::node;
-use crate::pipeline;
 use crate::show::{self, Format};
 use indicatif::ProgressBar;
 use keepwell_journal::{Filter, VerifierKey, VerifyError};
@@ -236,7 +236,6 @@ fn checkpoint(global: &Global, key: bool) -> Result<Exit> {
         show::line(&verifier(global, None)?.to_string());
         return Ok(Exit::Done);
     }
-    let node = pipeline::open(global.dir())?;
-    show::line(&node.journal.checkpoint()?);
+    global.show(&global.ask(Request::Checkpoint)?);
     Ok(Exit::Done)
 }

@@ -1,7 +1,7 @@
 //! `config`: everything that can be said about the configuration without starting anything.
 
 use super::Global;
-use crate::config::{self, check_node, check_task};
+use crate::config;
 use crate::error::Result;
 use crate::plugins;
 use crate::show;
@@ -40,15 +40,7 @@ fn check(global: &Global) -> Result<Exit> {
     let dir = global.dir();
     let config = config::load(&dir)?;
     let trust = plugins::trust(&dir)?;
-    let mut problems = check_node(&config);
-    for task in config.tasks.values() {
-        match plugins::open(&dir, &trust, &task.file.plugin) {
-            Ok(plugin) => {
-                problems.extend(check_task(&config, task, &plugin).err().unwrap_or_default());
-            }
-            Err(e) => problems.push(task.problem(e.message).at("plugin").hint(e.hint)),
-        }
-    }
+    let problems = config::check_all(&dir, &config, &trust);
     if !problems.is_empty() {
         return Err(config::bad(problems));
     }

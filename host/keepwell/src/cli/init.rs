@@ -97,8 +97,8 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
         let bytes = plugins::read_bundle(file)?;
         let bundle =
             keepwell_bundle::open(&bytes, &trust).map_err(|e| plugins::refused(file, &e))?;
-        plugins::install(&dir, &key, &bytes, &bundle)?;
-        journal.commit(record(super::plugin::installed_event(&bundle)))?;
+        plugins::install(&dir, &key, &bytes, &bundle, clock::now_ms())?;
+        journal.commit(record(crate::api::installed_event(&bundle)))?;
         show::say(&format!(
             "installed {}@{}",
             bundle.manifest.name, bundle.manifest.version

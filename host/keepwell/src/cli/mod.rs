@@ -1,8 +1,10 @@
 //! The command line: what was typed becomes what it means, then one file per noun does it.
 
+mod ask;
 mod audit;
 mod bundle;
 mod config;
+mod daemon;
 mod doctor;
 mod init;
 mod plugin;
@@ -15,7 +17,7 @@ mod task;
 mod template;
 mod trust;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::node_dir::NodeDir;
 use crate::show::{Format, Out};
 use clap::{Parser, Subcommand};
@@ -114,6 +116,9 @@ enum Verb {
     /// Shard stores.
     #[command(subcommand)]
     Store(store::Verb),
+    /// Hold the node and run what is due, until told to end by SIGTERM. SIGHUP reads the
+    /// configuration again.
+    Daemon(daemon::Args),
     /// What was moved aside and is kept for a while.
     #[command(subcommand)]
     Quarantine(quarantine::Verb),
@@ -160,6 +165,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Trust(verb) => trust::trust(global, &verb),
         Verb::Audit(verb) => audit::audit(global, &verb),
         Verb::Store(verb) => store::store(global, &verb),
+        Verb::Daemon(args) => daemon::daemon(global, &args),
         Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
     }
 }
@@ -174,20 +180,6 @@ fn parse_setting(text: &str) -> Result<(String, serde_json::Value), String> {
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
     Ok((key.to_owned(), value))
-}
-
-/// The one run that `text` names.
-fn find_run(reader: &keepwell_journal::Reader, text: &str) -> Result<keepwell_model::id::RunId> {
-    let found = reader.find_runs(text)?;
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => Err(Error::usage(format!("there is no run `{text}`"))
-            .hint("`keepwell runs list` names them")),
-        many => {
-            Err(Error::usage(format!("`{text}` names {} runs", many.len()))
-                .hint("give more of its id"))
-        }
-    }
 }
 
 #[cfg(test)]

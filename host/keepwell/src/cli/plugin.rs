@@ -3,18 +3,15 @@
 use super::Global;
 use super::bundle::describe;
 use super::template::PLUGIN_CARGO;
+use crate::api::Request;
 use crate::error::{Error, Result, chain};
-use crate::node::Node;
 use crate::node_dir::{make_private_dir, write_file};
-use crate::pipeline;
 use crate::plugins;
 use crate::show;
 use keepwell_bundle::Bundle;
 use keepwell_model::capability::Capability;
-use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Tier;
 use keepwell_model::id::PluginName;
-use keepwell_model::manifest::parse_version;
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -183,110 +180,20 @@ fn import_lines(bundle: &Bundle) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn installed_event(bundle: &Bundle) -> Event {
-    Event::PluginInstalled {
-        plugin: bundle.manifest.name.to_string(),
-        version: bundle.manifest.version.clone(),
-        bundle: bundle.id,
-        component: bundle.component_digest,
-        signer: bundle.signer.name.clone(),
-        imports: import_lines(bundle),
-    }
-}
-
-fn record(node: &Node, event: Event) -> Record {
-    Record {
-        at: crate::clock::now_ms(),
-        run: None,
-        task: None,
-        actor: node.actor.clone(),
-        event,
-    }
-}
-
 fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
-    let node = pipeline::open(global.dir())?;
-    let refuse = |error: Error| -> Error {
-        let event = Event::PluginRefused {
-            source: file.display().to_string(),
-            reason: error.message.clone(),
-        };
-        match node.journal.commit(record(&node, event)) {
-            Ok(_) => error,
-            Err(journal) => journal.into(),
-        }
-    };
     let bytes = plugins::read_bundle(file)?;
-    let bundle = keepwell_bundle::open(&bytes, &node.trust)
-        .map_err(|e| refuse(plugins::refused(file, &e)))?;
-    let name = bundle.manifest.name.to_string();
-    let before = plugins::lock(&node.dir)?.find(&name).cloned();
-    match (&before, upgrade) {
-        (None, true) => {
-            return Err(Error::usage(format!("plugin `{name}` is not installed"))
-                .hint("`keepwell plugin install` installs it"));
-        }
-        (Some(old), true)
-            if parse_version(&bundle.manifest.version) <= parse_version(&old.version) =>
-        {
-            return Err(refuse(Error::denied(format!(
-                "version {} is not newer than the installed {}",
-                bundle.manifest.version, old.version
-            ))));
-        }
-        (Some(old), false) if old.bundle != bundle.id => {
-            return Err(Error::usage(format!("plugin `{name}` is installed as {}", old.version))
-                .hint("`keepwell plugin upgrade FILE` replaces it, `keepwell plugin remove` removes it"));
-        }
-        (None, false) | (Some(_), _) => {}
-    }
-    let entry = plugins::install(&node.dir, &node.key, &bytes, &bundle).map_err(refuse)?;
-    if let Some(old) = before.filter(|old| old.version != entry.version) {
-        plugins::remove(&node.dir, &old)?;
-    }
-    node.journal
-        .commit(record(&node, installed_event(&bundle)))?;
-    node.journal.checkpoint()?;
-    let value = serde_json::json!({ "installed": name, "version": bundle.manifest.version, "bundle": bundle.id, "signer": bundle.signer.name });
-    global.out().document(&value, || {
-        format!(
-            "installed {name}@{} signed by `{}`",
-            bundle.manifest.version, bundle.signer.name
-        )
-    });
+    let answer = global.ask(Request::Install {
+        source: file.display().to_string(),
+        bundle: data_encoding::BASE64.encode(&bytes),
+        upgrade,
+    })?;
+    global.show(&answer);
     Ok(Exit::Done)
 }
 
 fn remove(global: &Global, wanted: &str) -> Result<Exit> {
-    let node = pipeline::open(global.dir())?;
-    let lock = plugins::lock(&node.dir)?;
-    let entry = lock
-        .find(wanted)
-        .ok_or_else(|| Error::usage(format!("plugin `{wanted}` is not installed")))?;
-    let users: Vec<&str> = node
-        .config
-        .tasks
-        .values()
-        .filter(|t| lock.find(&t.file.plugin).is_some_and(|e| e == entry))
-        .map(|t| t.name.as_str())
-        .collect();
-    if !users.is_empty() {
-        return Err(Error::denied(format!(
-            "plugin `{}` is used by: {}",
-            entry.name,
-            users.join(", ")
-        ))
-        .hint("remove these tasks' files first"));
-    }
-    plugins::remove(&node.dir, entry)?;
-    node.journal.commit(record(
-        &node,
-        Event::PluginRemoved {
-            plugin: entry.name.to_string(),
-            version: entry.version.clone(),
-        },
-    ))?;
-    node.journal.checkpoint()?;
+    let plugin = wanted.to_owned();
+    global.show(&global.ask(Request::Remove { plugin })?);
     Ok(Exit::Done)
 }
 

@@ -1,6 +1,7 @@
 //! `quarantine`: what was moved aside, until it expires.
 
 use super::Global;
+use crate::api::Request;
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Result};
@@ -56,13 +57,7 @@ fn expire(global: &Global, dry_run: bool, all: bool) -> Result<Exit> {
         list(global, &due(pipeline::kept(&config::load(&global.dir())?)));
         return Ok(Exit::Done);
     }
-    let node = pipeline::open(global.dir())?;
-    let (entries, bytes) = pipeline::expire(&node, &due(pipeline::kept(&node.config)))?;
-    node.journal.checkpoint()?;
-    let value = serde_json::json!({ "deleted_entries": entries, "deleted_bytes": bytes });
-    global.out().document(&value, || {
-        format!("deleted {entries} entries, {}", Bytes(bytes))
-    });
+    global.show(&global.ask(Request::Expire { all })?);
     Ok(Exit::Done)
 }
 

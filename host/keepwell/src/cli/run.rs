@@ -1,19 +1,15 @@
 //! `plan` and `run`.
 
 use super::{Global, parse_setting};
+use crate::api::Request;
 use crate::error::{Error, Result};
-use crate::node::Node;
-use crate::pipeline::{self, Due, PlanReader};
-use crate::show::{self, Format, Live};
+use crate::pipeline::PlanReader;
+use crate::show::{self, Format};
 use keepwell_model::event::Mode;
-use keepwell_model::gate::Consent;
 use keepwell_model::report::Report;
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
 use std::io::IsTerminal as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  keepwell plan temp-clean --set older-than=48h -o jsonl")]
@@ -45,7 +41,7 @@ pub(crate) struct RunArgs {
 }
 
 pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<Exit> {
-    let (node, report) = go(global, &args.task, &args.set, Mode::Plan, "manual", false)?;
+    let report = go(global, &args.task, &args.set, Mode::Plan, "manual", false)?;
     let out = global.out();
     if out.format == Format::Table {
         show::say(show::report_lines(&report).trim_end());
@@ -54,7 +50,7 @@ pub(super) fn plan(global: &Global, args: &PlanArgs) -> Result<Exit> {
         Format::Json => out.document(&report, String::new),
         Format::Table | Format::Jsonl => {
             if let Some(plan) = report.plan.as_ref().filter(|p| p.actions > 0) {
-                let path = node.dir.run(report.run).join("plan.jsonl");
+                let path = global.dir().run(report.run).join("plan.jsonl");
                 print_plan(&mut PlanReader::open(&path, plan.digest)?, out.format)?;
             }
         }
@@ -91,7 +87,7 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
         return Err(Error::denied("--yes counts only from a person at a terminal")
             .hint("for unattended runs set `policy.destructive-without-asking = true` in keepwell.toml"));
     }
-    let (_, report) = go(
+    let report = go(
         global,
         &args.task,
         &args.set,
@@ -120,67 +116,17 @@ pub(super) fn print_result(global: &Global, report: &Report) {
 
 fn go(
     global: &Global,
-    name: &str,
+    task: &str,
     set: &[(String, serde_json::Value)],
     mode: Mode,
     trigger: &str,
     yes: bool,
-) -> Result<(Node, Report)> {
-    let node = pipeline::open(global.dir())?;
-    let task = node.config.task(name)?;
-    let settings = task.settings_json(set);
-    let consent = Consent {
-        person: yes,
-        policy: node.config.node.policy.destructive_without_asking,
-    };
-    let due = Due::now(task, trigger, mode, consent, settings)?;
-    let cancel = cancel_on(&[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
-    let watch = watch_for_cancel(node.dir.run(due.run).join("cancel"), &cancel);
-    let mut live = Live::new(global.out().format);
-    let report = pipeline::run(&node, due, &mut live, &cancel);
-    live.finish();
-    drop(watch);
-    let report = report?;
-    if mode == Mode::Apply
-        && let Err(e) = pipeline::expire_due(&node, crate::clock::now_ms())
-    {
-        show::say(&format!(
-            "  quarantine that has expired was not deleted: {e}"
-        ));
-    }
-    Ok((node, report))
-}
-
-/// A flag that these signals set: the run then stops between two actions.
-pub(super) fn cancel_on(signals: &[i32]) -> Result<Arc<AtomicBool>> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    for signal in signals {
-        signal_hook::flag::register(*signal, Arc::clone(&cancel))
-            .map_err(|e| Error::failed(format!("cannot listen for signals: {e}")))?;
-    }
-    Ok(cancel)
-}
-
-/// `runs cancel` leaves a file; this thread sees it and sets the flag. Ends when dropped.
-pub(super) struct Watch(Arc<AtomicBool>);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-pub(super) fn watch_for_cancel(file: std::path::PathBuf, cancel: &Arc<AtomicBool>) -> Watch {
-    let over = Arc::new(AtomicBool::new(false));
-    let (cancel, ended) = (Arc::clone(cancel), Arc::clone(&over));
-    std::thread::spawn(move || {
-        while !ended.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(100));
-            if file.exists() {
-                cancel.store(true, Ordering::Relaxed);
-                return;
-            }
-        }
-    });
-    Watch(over)
+) -> Result<Report> {
+    global.ask_live(Request::Run {
+        task: task.to_owned(),
+        set: set.to_vec(),
+        mode,
+        trigger: trigger.to_owned(),
+        yes,
+    })
 }

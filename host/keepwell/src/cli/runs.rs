@@ -1,11 +1,12 @@
 //! `runs` and `undo`.
 
-use super::run::{cancel_on, print_result, watch_for_cancel};
-use super::{Global, find_run};
+use super::Global;
+use super::run::print_result;
+use crate::api::{self, Request, find_run};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::node;
-use crate::pipeline::{self, Which};
+use crate::pipeline;
 use crate::show::{self, Format, Live, report_lines};
 use keepwell_journal::{Filter, RunQuery, RunRow};
 use keepwell_model::id::RunId;
@@ -127,10 +128,11 @@ fn shown(global: &Global, text: &str) -> Result<Exit> {
 }
 
 fn follow(global: &Global, text: &str) -> Result<Exit> {
-    let reader = node::reader(&global.dir())?;
+    let dir = global.dir();
+    let reader = node::reader(&dir)?;
     let run = find_run(&reader, text)?;
     let mut live = Live::new(global.out().format);
-    let mut after = None;
+    let (mut after, mut last) = (None, None);
     loop {
         let filter = Filter {
             run: Some(run),
@@ -148,57 +150,36 @@ fn follow(global: &Global, text: &str) -> Result<Exit> {
             print_result(global, &report);
             return Ok(report.exit());
         }
+        if let Some(far) = pipeline::how_far(&dir.run(run)).filter(|far| Some(far) != last.as_ref()) {
+            live.far(&far);
+            last = Some(far);
+        }
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-fn cancel(global: &Global, text: &str) -> Result<Exit> {
+fn cancel(global: &Global, run: &str) -> Result<Exit> {
+    // Whoever runs it holds the lock; asking it to stop needs none.
     let dir = global.dir();
-    let reader = node::reader(&dir)?;
-    let run = find_run(&reader, text)?;
-    let report = read_report(&reader, run)?;
-    if report.state != RunState::Running {
-        return Err(Error::usage(format!("the run ended {}", report.state)));
-    }
-    let file = dir.run(run).join("cancel");
-    crate::node_dir::make_private_dir(&dir.run(run))?;
-    std::fs::write(&file, b"").map_err(|e| Error::io("write", &file, &e))?;
-    show::say("asked it to stop at the next safe point");
+    let answer = match api::Client::connect(&dir)? {
+        Some(_) => global.ask(Request::Cancel { run: run.into() })?,
+        None => api::cancel(&dir, &node::reader(&dir)?, run)?,
+    };
+    global.show(&answer);
     Ok(Exit::Done)
 }
 
-fn resume(global: &Global, text: &str) -> Result<Exit> {
-    let node = pipeline::open(global.dir())?;
-    let run = find_run(&node.reader()?, text)?;
-    let file = node.dir.run(run).join("cancel");
-    match std::fs::remove_file(&file) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Error::io("remove", &file, &e)),
-    }
-    let cancel = cancel_on(&[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM])?;
-    let watch = watch_for_cancel(file, &cancel);
-    let mut live = Live::new(global.out().format);
-    let report = pipeline::resume(&node, run, &mut live, &cancel);
-    live.finish();
-    drop(watch);
-    let report = report?;
+fn resume(global: &Global, run: &str) -> Result<Exit> {
+    let report = global.ask_live(Request::Resume { run: run.into() })?;
     print_result(global, &report);
     Ok(report.exit())
 }
 
 pub(super) fn undo(global: &Global, args: &UndoArgs) -> Result<Exit> {
-    let node = pipeline::open(global.dir())?;
-    let run = find_run(&node.reader()?, &args.run)?;
-    let which = if args.only.is_empty() {
-        Which::All
-    } else {
-        Which::Only(args.only.iter().copied().collect())
-    };
-    let mut live = Live::new(global.out().format);
-    let report = pipeline::undo(&node, run, &which, &mut live);
-    live.finish();
-    let report = report?;
+    let report = global.ask_live(Request::Undo {
+        run: args.run.clone(),
+        only: args.only.clone(),
+    })?;
     let undone = report.undone.clone().unwrap_or_default();
     if global.out().format == Format::Table {
         for one in undone.examples.iter().take(20) {

@@ -1,21 +1,21 @@
 //! `task`: what is configured, and the one-line check for monitoring.
 
 use super::Global;
+use super::ask::not_a_report;
+use crate::api::{self, Answer, Control, Request};
 use crate::config::{self, Config, Task};
 use crate::error::Result;
 use crate::node;
-use crate::pipeline::{self, Due, Silent};
+use crate::pipeline::{Brake, Silent};
 use crate::plugins;
 use crate::show;
 use keepwell_journal::RunQuery;
-use keepwell_model::event::{Event, Mode, Record};
-use keepwell_model::gate::Consent;
+use keepwell_model::event::Mode;
 use keepwell_model::report::Report;
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::words::{Severity, printable};
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::sync::atomic::AtomicBool;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
@@ -53,33 +53,9 @@ pub(super) fn task(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
         Verb::List => list(global),
         Verb::Show { task } => show_task(global, task),
-        Verb::Pause { task, reason } => flag(
-            global,
-            task,
-            "paused",
-            Some(reason),
-            Event::TaskPaused {
-                reason: reason.clone(),
-            },
-        ),
-        Verb::Resume { task, reason } => flag(
-            global,
-            task,
-            "paused",
-            None,
-            Event::TaskResumed {
-                reason: reason.clone(),
-            },
-        ),
-        Verb::Skip { task, reason } => flag(
-            global,
-            task,
-            "skip-next",
-            Some(reason),
-            Event::TaskSkip {
-                reason: reason.clone(),
-            },
-        ),
+        Verb::Pause { task, reason } => steer(global, task, Control::Pause, reason),
+        Verb::Resume { task, reason } => steer(global, task, Control::Resume, reason),
+        Verb::Skip { task, reason } => steer(global, task, Control::SkipNext, reason),
         Verb::Check { task, set } => check(global, task, set),
     }
 }
@@ -203,26 +179,14 @@ pub(super) fn granted(
     config::check_task(config, task, &plugin).map_err(config::bad)
 }
 
-fn flag(
-    global: &Global,
-    name: &str,
-    flag: &str,
-    value: Option<&str>,
-    event: Event,
-) -> Result<Exit> {
-    let node = pipeline::open(global.dir())?;
-    let task = node.config.task(name)?;
-    node.journal.set_flag(task.name.as_str(), flag, value)?;
-    node.journal.commit(Record {
-        at: crate::clock::now_ms(),
-        run: None,
-        task: Some(task.name.to_string()),
-        actor: node.actor.clone(),
-        event,
-    })?;
-    node.journal.checkpoint()?;
-    let is = if value.is_some() { "set" } else { "cleared" };
-    show::say(&format!("`{flag}` of task {name} is {is}"));
+fn steer(global: &Global, task: &str, control: Control, reason: &str) -> Result<Exit> {
+    let (task, reason) = (task.to_owned(), reason.to_owned());
+    let request = Request::Control {
+        task,
+        control,
+        reason,
+    };
+    global.show(&global.ask(request)?);
     Ok(Exit::Done)
 }
 
@@ -290,12 +254,15 @@ fn nagios(report: &Report) -> (&'static str, i32) {
 }
 
 fn run_once(global: &Global, name: &str, set: &[(String, serde_json::Value)]) -> Result<Report> {
-    let node = pipeline::open(global.dir())?;
-    let task = node.config.task(name)?;
-    let consent = Consent {
-        person: false,
-        policy: false,
+    let request = Request::Run {
+        task: name.to_owned(),
+        set: set.to_vec(),
+        mode: Mode::Plan,
+        trigger: "check".into(),
+        yes: false,
     };
-    let due = Due::now(task, "check", Mode::Plan, consent, task.settings_json(set))?;
-    pipeline::run(&node, due, &mut Silent, &AtomicBool::new(false))
+    match api::ask(&global.dir(), request, &mut Silent, &Brake::default())? {
+        Answer::Report(report) => Ok(*report),
+        other => Err(not_a_report(&other)),
+    }
 }

@@ -1,14 +1,10 @@
 //! `trust`: whose plugins this node accepts, and the most they may ask for.
 
 use super::Global;
-use crate::error::{Error, Result, chain};
-use crate::node_dir::write_file;
-use crate::pipeline;
+use crate::api::{Request, Target};
+use crate::error::Result;
 use crate::plugins;
-use crate::show;
-use keepwell_bundle::{PublicKey, TrustedKey};
 use keepwell_model::capability::Capability;
-use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Tier;
 use keepwell_model::state::Exit;
 
@@ -68,29 +64,20 @@ pub(super) fn trust(global: &Global, verb: &Verb) -> Result<Exit> {
                 TierName::Partner => Tier::Partner,
                 TierName::ThirdParty => Tier::ThirdParty,
             };
-            let key = TrustedKey {
-                public: parse_key(public)?,
+            let change_to = Target::Add {
+                public: public.clone(),
                 tier,
                 names: names.clone(),
                 capabilities: capabilities.clone(),
             };
-            change(global, "added", name, |trust| trust.add(name, key))
+            change(global, name, change_to)
         }
-        Verb::Revoke { name } => change(global, "revoked", name, |trust| {
-            trust.remove(name).map(|_| ())
-        }),
+        Verb::Revoke { name } => change(global, name, Target::Revoke),
         Verb::Rotate { name, public } => {
-            let public = parse_key(public)?;
-            change(global, "rotated", name, |trust| {
-                let old = trust.remove(name)?;
-                trust.add(name, TrustedKey { public, ..old })
-            })
+            let public = public.clone();
+            change(global, name, Target::Rotate { public })
         }
     }
-}
-
-fn parse_key(text: &str) -> Result<PublicKey> {
-    text.parse().map_err(|e| Error::usage(chain(&e)))
 }
 
 fn show(global: &Global) -> Result<Exit> {
@@ -126,32 +113,8 @@ fn show(global: &Global) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn change(
-    global: &Global,
-    what: &str,
-    name: &str,
-    edit: impl FnOnce(&mut keepwell_bundle::Trust) -> Result<(), keepwell_bundle::TrustError>,
-) -> Result<Exit> {
-    let node = pipeline::open(global.dir())?;
-    let mut trust = node.trust.clone();
-    let key_id = |trust: &keepwell_bundle::Trust| trust.keys().get(name).map(|k| k.public.key_id());
-    let before = key_id(&trust);
-    edit(&mut trust).map_err(|e| Error::usage(chain(&e)))?;
-    let key_id = key_id(&trust).or(before).unwrap_or_default();
-    // Journaled first: a change of trust that nobody can see would be worse than one that failed.
-    node.journal.commit(Record {
-        at: crate::clock::now_ms(),
-        run: None,
-        task: None,
-        actor: node.actor.clone(),
-        event: Event::TrustChanged {
-            change: what.to_owned(),
-            key_id,
-            name: name.to_owned(),
-        },
-    })?;
-    write_file(&node.dir.trust_file(), trust.to_toml().as_bytes(), 0o644)?;
-    node.journal.checkpoint()?;
-    show::say(&format!("key `{name}` is {what}"));
+fn change(global: &Global, name: &str, change: Target) -> Result<Exit> {
+    let name = name.to_owned();
+    global.show(&global.ask(Request::Trust { name, change })?);
     Ok(Exit::Done)
 }

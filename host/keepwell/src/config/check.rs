@@ -2,7 +2,9 @@
 
 use super::load::{Config, Task};
 use super::place::Problem;
+use crate::node_dir::NodeDir;
 use crate::plugins::Installed;
+use keepwell_bundle::Trust;
 use keepwell_model::grant::{Facts, Grant, decide, nearest};
 
 /// Problems of `keepwell.toml`.
@@ -29,6 +31,20 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
         if let Err(e) = keepwell_node::shards::check_layout(store) {
             let message = format!("store `{name}`: {e}");
             problems.push(problem(message).at(&format!("stores.{name}.layout")));
+        }
+    }
+    problems
+}
+
+/// All that is wrong with a configuration that could be read: every name, glob, layout and grant.
+pub fn check_all(dir: &NodeDir, config: &Config, trust: &Trust) -> Vec<Problem> {
+    let mut problems = check_node(config);
+    for task in config.tasks.values() {
+        match crate::plugins::open(dir, trust, &task.file.plugin) {
+            Ok(plugin) => {
+                problems.extend(check_task(config, task, &plugin).err().unwrap_or_default());
+            }
+            Err(e) => problems.push(task.problem(e.message).at("plugin").hint(e.hint)),
         }
     }
     problems

@@ -5,7 +5,7 @@ mod load;
 mod place;
 mod shape;
 
-pub use check::{check_node, check_task};
+pub use check::{check_all, check_node, check_task};
 pub use load::{Config, Task, bad, bad_file, load, load_task_file, read_text};
 pub use place::Problem;
 pub use shape::{NodeFile, Policy, RootTable, TaskFile, node_schema, task_schema};

@@ -2,18 +2,50 @@
 
 use keepwell_model::grant::nearest;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
 /// One thing that is wrong in one file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "Plain", into = "Plain")]
 pub struct Problem {
     pub file: String,
     pub message: String,
     pub hint: Option<String>,
     span: Option<Range<usize>>,
     source: NamedSource<String>,
+}
+
+/// A problem as it travels between the daemon and the command line.
+#[derive(Serialize, Deserialize)]
+struct Plain {
+    file: String,
+    text: String,
+    message: String,
+    hint: Option<String>,
+    span: Option<Range<usize>>,
+}
+
+impl From<Plain> for Problem {
+    fn from(plain: Plain) -> Self {
+        Self::new(Path::new(&plain.file), &plain.text, plain.message)
+            .span(plain.span)
+            .hint(plain.hint)
+    }
+}
+
+impl From<Problem> for Plain {
+    fn from(problem: Problem) -> Self {
+        Self {
+            text: problem.source.inner().clone(),
+            file: problem.file,
+            message: problem.message,
+            hint: problem.hint,
+            span: problem.span,
+        }
+    }
 }
 
 impl Problem {

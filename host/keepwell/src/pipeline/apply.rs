@@ -3,8 +3,8 @@
 
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, RunLog};
-use super::{Applied, Approved};
-use crate::clock;
+use super::{Applied, Approved, Brake};
+use crate::clock::Clock;
 use crate::node::Node;
 use keepwell_model::action::Action;
 use keepwell_model::event::{Event, NotDone};
@@ -17,7 +17,6 @@ use keepwell_node::quarantine::Quarantine;
 use keepwell_node::root::Root;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Actions under one intent: large enough that two waits for the disk are shared by many, small
@@ -27,7 +26,7 @@ pub(super) const BATCH: usize = 4_096;
 const IN_USE_FRESH: Duration = Duration::from_secs(1);
 
 /// Why applying ended before the plan did.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stop {
     pub state: RunState,
     pub why: String,
@@ -38,7 +37,7 @@ pub(super) fn apply<'a>(
     node: &Node,
     approved: Approved<'a>,
     log: &mut RunLog<'_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Applied<'a>, Halt> {
     let planned = approved.planned;
     let plan = &planned.plan;
@@ -50,7 +49,7 @@ pub(super) fn apply<'a>(
         &plan.path,
         plan.per_root.keys(),
     )?;
-    let stopped = carry_out(hands, reader, plan.actions, log, cancel)?;
+    let stopped = carry_out(hands, reader, plan.actions, log, brake)?;
     Ok(Applied { planned, stopped })
 }
 
@@ -60,7 +59,7 @@ pub(super) fn carry_out(
     mut reader: PlanReader,
     total: u64,
     log: &mut RunLog<'_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Option<Stop>, Halt> {
     loop {
         let batch = reader.batch(BATCH).map_err(Halt::failed)?;
@@ -68,7 +67,7 @@ pub(super) fn carry_out(
         else {
             return Ok(None);
         };
-        if let Some(stop) = hands.must_stop(cancel) {
+        if let Some(stop) = hands.must_stop(brake) {
             log.tell(Event::Stopped {
                 remaining: total - first,
                 why: stop.why.clone(),
@@ -77,7 +76,7 @@ pub(super) fn carry_out(
         }
         hands.refresh();
         log.tell(Event::Intended { first, last })?;
-        let done = hands.batch(&batch, cancel, |done| {
+        let done = hands.batch(&batch, brake, |done| {
             log.progress(&Progress {
                 done: first + done,
                 total,
@@ -105,6 +104,7 @@ pub(super) fn carry_out(
 pub(super) struct Hands {
     clean: CleanGrant,
     roots: BTreeMap<RootName, (Root, Quarantine)>,
+    clock: Clock,
     in_use: InUse,
     looked: Instant,
     began: Instant,
@@ -195,6 +195,7 @@ impl Hands {
         let mut hands = Self {
             clean,
             roots: opened,
+            clock: node.clock.clone(),
             in_use: InUse::none(),
             looked: now,
             began: now,
@@ -229,21 +230,21 @@ impl Hands {
 
     pub(super) fn one(&self, action: &Action) -> Result<(), Refusal> {
         let quarantine = self.quarantine(action)?;
-        quarantine.check(action, &self.clean.budget, clock::now_ms(), &self.in_use)?;
+        quarantine.check(action, &self.clean.budget, self.clock.now_ms(), &self.in_use)?;
         quarantine.apply(action)
     }
 
     fn batch(
         &mut self,
         batch: &[Action],
-        cancel: &AtomicBool,
+        brake: &Brake,
         mut progress: impl FnMut(u64),
     ) -> BatchDone {
         let mut result = BatchDone::default();
         for (i, action) in batch.iter().enumerate() {
             if i % 64 == 0 {
                 progress(i as u64);
-                result.stop = self.must_stop(cancel);
+                result.stop = self.must_stop(brake);
             }
             if result.stop.is_some() {
                 break;
@@ -267,16 +268,13 @@ impl Hands {
         result
     }
 
-    /// Cancelled, or out of time. Checked between actions, never within one.
-    fn must_stop(&self, cancel: &AtomicBool) -> Option<Stop> {
-        if cancel.load(Ordering::Relaxed) {
+    /// Stopped from outside, or out of time. Checked between actions, never within one.
+    fn must_stop(&self, brake: &Brake) -> Option<Stop> {
+        if let Some(stop) = brake.stop("applying") {
+            let goes_on = "`keepwell runs resume` goes on; `keepwell undo` takes back what was done";
             return Some(Stop {
-                state: RunState::Cancelled,
-                why: "cancelled while applying".into(),
-                hint: Some(
-                    "`keepwell runs resume` goes on; `keepwell undo` takes back what was done"
-                        .into(),
-                ),
+                hint: stop.hint.or_else(|| Some(goes_on.into())),
+                ..stop
             });
         }
         let most = self.clean.budget.max_time;

@@ -4,7 +4,7 @@ use super::desk::Desk;
 use super::plan_file::PlanWriter;
 use super::propose::Proposals;
 use super::run_log::{Halt, RunLog};
-use super::{Granted, Planned};
+use super::{Brake, Granted, Planned};
 use crate::node::Node;
 use crate::worker;
 use keepwell_model::event::{Event, Usage};
@@ -12,14 +12,13 @@ use keepwell_model::grant::Grant;
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Failure, Summary, printable};
 use keepwell_sandbox::{Assignment, Ended, Entry, Launch, Outcome};
-use std::sync::atomic::AtomicBool;
 
 /// Runs the task and seals what it proposed.
 pub(super) fn look<'a>(
     node: &Node,
     granted: Granted<'a>,
     log: &mut RunLog<'_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Planned<'a>, Halt> {
     let due = &granted.due;
     let header = due.plan_header(&granted.grant);
@@ -39,12 +38,12 @@ pub(super) fn look<'a>(
         .code
         .try_clone()
         .map_err(|e| Halt::end(RunState::Failed, e.to_string(), None))?;
-    let ended = launch(code, &assignment, &mut desk, cancel)?;
+    let ended = launch(code, &assignment, &mut desk, brake)?;
     let (halted, proposals) = (desk.halted.take(), desk.proposals.take());
     if let Some(halt) = halted {
         return Err(halt);
     }
-    let summary = conclude(ended, log, |summary, usage| Event::Looked {
+    let summary = conclude(ended, brake, log, |summary, usage| Event::Looked {
         summary,
         usage,
     })?;
@@ -70,7 +69,7 @@ pub(super) fn review(
     node: &Node,
     planned: Planned<'_>,
     log: &mut RunLog<'_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Summary, Halt> {
     let Planned {
         granted, summary, ..
@@ -95,11 +94,11 @@ pub(super) fn review(
     };
     let assignment = assign(&granted.grant, entry, &due.settings, due.now_ms, None);
     let mut desk = Desk::new(node, &granted.grant, log, None, "review");
-    let ended = launch(granted.code, &assignment, &mut desk, cancel)?;
+    let ended = launch(granted.code, &assignment, &mut desk, brake)?;
     if let Some(halt) = desk.halted.take() {
         return Err(halt);
     }
-    conclude(ended, log, |summary, usage| Event::Reviewed {
+    conclude(ended, brake, log, |summary, usage| Event::Reviewed {
         summary,
         usage,
     })
@@ -119,7 +118,7 @@ fn launch(
     code: std::fs::File,
     assignment: &Assignment,
     desk: &mut Desk<'_, '_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Ended, Halt> {
     let program = worker::program().map_err(Halt::failed)?;
     let launch = Launch {
@@ -128,12 +127,13 @@ fn launch(
         code,
         assignment,
     };
-    Ok(keepwell_sandbox::look(launch, desk, cancel))
+    Ok(keepwell_sandbox::look(launch, desk, brake.flag()))
 }
 
 /// What the worker's end means for the run.
 fn conclude(
     ended: Ended,
+    brake: &Brake,
     log: &mut RunLog<'_>,
     event: impl FnOnce(Option<Summary>, Usage) -> Event,
 ) -> Result<Summary, Halt> {
@@ -155,10 +155,9 @@ fn conclude(
         Outcome::Trapped { message } => {
             failed(format!("the task trapped: {}", printable(&message, 4096)))
         }
-        Outcome::Cancelled => Err(Halt::end(
-            RunState::Cancelled,
-            "cancelled while looking",
-            None,
+        Outcome::Cancelled => Err(brake.stop("looking").map_or_else(
+            || Halt::end(RunState::Cancelled, "the worker was cancelled", None),
+            |stop| Halt::end(stop.state, stop.why, stop.hint),
         )),
         Outcome::Died { detail } => {
             failed(format!("the worker died: {}", printable(&detail, 4096)))

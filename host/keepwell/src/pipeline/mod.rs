@@ -7,16 +7,20 @@
 
 mod admit;
 mod apply;
+mod brake;
 mod desk;
 mod look;
 mod plan_file;
+mod progress;
 mod propose;
 mod recover;
 mod retention;
 mod run_log;
 mod undo;
 
+pub use brake::Brake;
 pub use plan_file::{PlanReader, SealedPlan};
+pub use progress::{Far, how_far};
 pub use recover::{open, resume};
 pub use retention::{Kept, expire, expire_due, kept};
 pub use run_log::{Halt, Observer, RunLog, Silent};
@@ -36,7 +40,6 @@ use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Status, Summary};
 use std::fs::File;
-use std::sync::atomic::AtomicBool;
 
 /// Why a run begins, and what the person who begins it consents to.
 #[derive(Debug)]
@@ -94,10 +97,10 @@ pub fn run(
     node: &Node,
     due: Due<'_>,
     observer: &mut dyn Observer,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Report> {
     let mut log = RunLog::begin(node, &due, observer)?;
-    let ended = stages(node, due, &mut log, cancel);
+    let ended = stages(node, due, &mut log, brake);
     log.end(ended)
 }
 
@@ -106,18 +109,18 @@ fn stages(
     node: &Node,
     due: Due<'_>,
     log: &mut RunLog<'_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<RunState, Halt> {
     let mode = due.mode;
     let admitted = admit::admit(node, due)?;
     let granted = grant(node, admitted, log)?;
-    let planned = look::look(node, granted, log, cancel)?;
+    let planned = look::look(node, granted, log, brake)?;
     if mode == Mode::Plan || planned.plan.actions == 0 {
         return Ok(state_of(&planned.summary, false));
     }
     let approved = pass_gate(planned, log)?;
-    let applied = apply::apply(node, approved, log, cancel)?;
-    review(node, applied, log, cancel)
+    let applied = apply::apply(node, approved, log, brake)?;
+    review(node, applied, log, brake)
 }
 
 /// Request ∩ signer ∩ operator.
@@ -154,13 +157,13 @@ fn review(
     node: &Node,
     applied: Applied<'_>,
     log: &mut RunLog<'_>,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<RunState, Halt> {
     let Applied { planned, stopped } = applied;
     if let Some(stop) = stopped {
         return Err(Halt::end(stop.state, stop.why, stop.hint));
     }
-    let summary = look::review(node, planned, log, cancel)?;
+    let summary = look::review(node, planned, log, brake)?;
     let incomplete = log.report().applied.not_done > 0;
     Ok(state_of(&summary, incomplete))
 }
@@ -180,8 +183,8 @@ impl<'a> Due<'a> {
         mode: Mode,
         consent: Consent,
         settings: String,
+        now_ms: u64,
     ) -> Result<Self> {
-        let now_ms = clock::now_ms();
         let run = clock::new_run(now_ms)?;
         Ok(Self {
             run,

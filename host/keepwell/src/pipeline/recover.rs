@@ -1,10 +1,10 @@
 //! After a crash: what was under way is marked interrupted, and an approved plan can be finished
 //! from the journal without asking the guest again.
 
+use super::Brake;
 use super::apply::{BatchDone, Hands, carry_out};
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, Observer, RunLog};
-use crate::clock;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::NodeDir;
@@ -16,7 +16,6 @@ use keepwell_model::state::RunState;
 use keepwell_model::words::Refusal;
 use keepwell_node::quarantine::Settled;
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
 
 /// Opens the node for a verb that changes something, and marks what a crash left unfinished.
 pub fn open(dir: NodeDir) -> Result<Node> {
@@ -39,7 +38,7 @@ fn mark_interrupted(node: &Node) -> Result<Vec<RunId>> {
             continue;
         };
         node.journal.commit(Record {
-            at: clock::now_ms(),
+            at: node.clock.now_ms(),
             run: Some(*run),
             task: Some(report.task.clone()),
             actor: "host".into(),
@@ -68,7 +67,7 @@ pub fn resume(
     node: &Node,
     run: RunId,
     observer: &mut dyn Observer,
-    cancel: &AtomicBool,
+    brake: &Brake,
 ) -> Result<Report> {
     let reader = node.journal.reader()?;
     let records = reader.run(run)?;
@@ -104,7 +103,7 @@ pub fn resume(
             settle(&hands, &mut plan_reader, first, last, &mut log)?;
         }
         finish(
-            carry_out(hands, plan_reader, plan.actions, &mut log, cancel)?,
+            carry_out(hands, plan_reader, plan.actions, &mut log, brake)?,
             &log,
         )
     })();

@@ -1,7 +1,6 @@
 //! The host's own retention: what lies in quarantine longer than the node keeps it is deleted,
 //! with an intent before and an outcome after.
 
-use crate::clock;
 use crate::error::Result;
 use crate::node::Node;
 use keepwell_model::event::{Event, Record};
@@ -55,7 +54,7 @@ pub fn expire(node: &Node, these: &[Kept]) -> Result<(u64, u64)> {
         };
         let root = Root::open(&one.root, &table.path)?;
         let record = |event| Record {
-            at: clock::now_ms(),
+            at: node.clock.now_ms(),
             run: Some(one.run.run),
             task: None,
             actor: node.actor.clone(),

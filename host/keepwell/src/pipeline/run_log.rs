@@ -1,7 +1,8 @@
 //! The one line of events of a run: each goes to the journal, into the report, and to whoever
 //! watches, in this order.
 
-use crate::clock;
+use super::progress::ProgressFile;
+use crate::clock::Clock;
 use crate::config::Problem;
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -103,9 +104,11 @@ impl From<Refusal> for Halt {
 /// Events of one run.
 pub struct RunLog<'a> {
     journal: &'a Journal,
+    clock: Clock,
     actor: String,
     observer: &'a mut dyn Observer,
     report: Report,
+    far: ProgressFile,
 }
 
 impl std::fmt::Debug for RunLog<'_> {
@@ -139,7 +142,9 @@ impl<'a> RunLog<'a> {
         node.journal.commit(record.clone())?;
         observer.record(&record);
         Ok(Self {
+            far: ProgressFile::of(&node.dir.run(due.run), due.now_ms),
             journal: &node.journal,
+            clock: node.clock.clone(),
             actor: node.actor.clone(),
             observer,
             report,
@@ -149,7 +154,9 @@ impl<'a> RunLog<'a> {
     /// Goes on with a run that is in the journal already.
     pub fn reopen(node: &'a Node, report: Report, observer: &'a mut dyn Observer) -> Self {
         Self {
+            far: ProgressFile::of(&node.dir.run(report.run), node.clock.now_ms()),
             journal: &node.journal,
+            clock: node.clock.clone(),
             actor: node.actor.clone(),
             observer,
             report,
@@ -167,7 +174,7 @@ impl<'a> RunLog<'a> {
     /// Journals an event; durably when the world must not change before it is on disk.
     pub fn tell(&mut self, event: Event) -> Result<(), Halt> {
         let record = Record {
-            at: clock::now_ms(),
+            at: self.clock.now_ms(),
             run: Some(self.report.run),
             task: Some(self.report.task.clone()),
             actor: self.actor.clone(),
@@ -185,6 +192,7 @@ impl<'a> RunLog<'a> {
     }
 
     pub fn progress(&mut self, progress: &Progress) {
+        self.far.tell(progress, self.clock.now_ms());
         self.observer.progress(progress);
     }
 

@@ -1,7 +1,7 @@
 //! A run while it happens: a bar on a terminal, plain lines elsewhere, JSON lines for programs.
 
 use super::{Format, line, say};
-use crate::pipeline::Observer;
+use crate::pipeline::{Far, Observer};
 use indicatif::{ProgressBar, ProgressStyle};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::units::Bytes;
@@ -126,6 +126,30 @@ pub(crate) fn event_line(event: &Event) -> Option<String> {
             Some(format!("  stopped: {why}; {remaining} not reached"))
         }
         _ => None,
+    }
+}
+
+impl Live {
+    /// Progress as another process wrote it down, with its own rate and time to the end.
+    pub fn far(&mut self, far: &Far) {
+        if self.bar.is_some() || self.jsonl {
+            self.progress(&far.progress);
+            return;
+        }
+        let Progress {
+            done,
+            total,
+            unit,
+            note,
+        } = &far.progress;
+        let what = if note.is_empty() { unit } else { note };
+        let rate = far
+            .rate()
+            .map_or_else(String::new, |rate| format!(", {rate:.0} a second"));
+        let eta = far
+            .eta_seconds()
+            .map_or_else(String::new, |s| format!(", {s} s to go"));
+        self.talk(&format!("  {what}: {done}/{total} {unit}{rate}{eta}"));
     }
 }
 

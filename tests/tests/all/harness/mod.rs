@@ -1,6 +1,7 @@
 //! What every test stands on: the program, a node directory, trees, and company for the cores.
 
 mod busy;
+mod daemon;
 mod node;
 mod places;
 mod program;
@@ -9,6 +10,7 @@ mod tree;
 mod turn;
 
 pub(crate) use busy::Busy;
+pub(crate) use daemon::Daemon;
 pub(crate) use node::Node;
 pub(crate) use places::{bundles, checkout, guests};
 pub(crate) use program::{Output, keepwell, start, wait_for};

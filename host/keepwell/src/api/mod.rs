@@ -1,0 +1,32 @@
+//! The verbs that change something, as data: asked of the daemon when one runs, else done here,
+//! by the same code and with the same result.
+
+mod client;
+mod frame;
+mod perform;
+mod plugins;
+mod request;
+
+pub use client::Client;
+pub use frame::{Frame, LINE_MAX_BYTES, WireError, read_line};
+pub use perform::{cancel, find_run, perform};
+pub use plugins::installed_event;
+pub use request::{Answer, Control, Request, Target};
+
+use crate::error::Result;
+use crate::node_dir::NodeDir;
+use crate::pipeline::{self, Brake, Observer};
+
+/// Has a request done. `brake` stops it from this side.
+pub fn ask(
+    dir: &NodeDir,
+    request: Request,
+    observer: &mut dyn Observer,
+    brake: &Brake,
+) -> Result<Answer> {
+    if let Some(client) = Client::connect(dir)? {
+        return client.ask(&request, observer, brake);
+    }
+    let node = pipeline::open(dir.clone())?;
+    perform(&node, request, observer, brake)
+}

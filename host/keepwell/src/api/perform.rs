@@ -1,0 +1,200 @@
+//! Does what was asked, on an opened node.
+
+use super::plugins::{install, remove, trust};
+use super::request::{Answer, Control, Request};
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::node_dir::make_private_dir;
+use crate::pipeline::{self, Brake, Due, Kept, Observer, Which};
+use keepwell_journal::Reader;
+use keepwell_model::event::{Event, Mode};
+use keepwell_model::gate::Consent;
+use keepwell_model::id::RunId;
+use keepwell_model::report::Report;
+use keepwell_model::state::RunState;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often the file that cancels a run is looked for.
+const CANCEL_EVERY: Duration = Duration::from_millis(100);
+
+pub fn perform(
+    node: &Node,
+    request: Request,
+    observer: &mut dyn Observer,
+    brake: &Brake,
+) -> Result<Answer> {
+    match request {
+        Request::Run {
+            task,
+            set,
+            mode,
+            trigger,
+            yes,
+        } => run(node, &task, &set, mode, &trigger, yes, observer, brake),
+        Request::Resume { run } => resume(node, &run, observer, brake),
+        Request::Undo { run, only } => {
+            let which = if only.is_empty() {
+                Which::All
+            } else {
+                Which::Only(only.into_iter().collect())
+            };
+            let run = find_run(&node.reader()?, &run)?;
+            report(pipeline::undo(node, run, &which, observer)?)
+        }
+        Request::Cancel { run } => cancel(&node.dir, &node.reader()?, &run),
+        Request::Control {
+            task,
+            control,
+            reason,
+        } => steer(node, &task, control, &reason),
+        Request::Expire { all } => {
+            let now = node.clock.now_ms();
+            let due: Vec<Kept> = pipeline::kept(&node.config)
+                .into_iter()
+                .filter(|k| all || k.expires_ms <= now)
+                .collect();
+            let (entries, bytes) = pipeline::expire(node, &due)?;
+            node.journal.checkpoint()?;
+            Ok(Answer::Expired { entries, bytes })
+        }
+        Request::Install {
+            source,
+            bundle,
+            upgrade,
+        } => install(node, Path::new(&source), &bundle, upgrade),
+        Request::Remove { plugin } => remove(node, &plugin),
+        Request::Trust { name, change } => trust(node, &name, change),
+        Request::Checkpoint => Ok(Answer::Note(node.journal.checkpoint()?)),
+        Request::Reload => Err(Error::usage("no daemon runs on this node")
+            .hint("without one, every command reads the configuration as it is")),
+    }
+}
+
+fn report(report: Report) -> Result<Answer> {
+    Ok(Answer::Report(Box::new(report)))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the fields of one request")]
+fn run(
+    node: &Node,
+    task: &str,
+    set: &[(String, serde_json::Value)],
+    mode: Mode,
+    trigger: &str,
+    yes: bool,
+    observer: &mut dyn Observer,
+    brake: &Brake,
+) -> Result<Answer> {
+    let task = node.config.task(task)?;
+    let consent = Consent {
+        person: yes,
+        policy: node.config.node.policy.destructive_without_asking,
+    };
+    let settings = task.settings_json(set);
+    let due = Due::now(task, trigger, mode, consent, settings, node.clock.now_ms())?;
+    let _watch = Watch::begin(node.dir.run(due.run).join("cancel"), brake);
+    let ended = pipeline::run(node, due, observer, brake)?;
+    if mode == Mode::Apply
+        && let Err(e) = pipeline::expire_due(node, node.clock.now_ms())
+    {
+        crate::talk::say(&format!(
+            "  quarantine that has expired was not deleted: {e}"
+        ));
+    }
+    report(ended)
+}
+
+fn resume(node: &Node, run: &str, observer: &mut dyn Observer, brake: &Brake) -> Result<Answer> {
+    let run = find_run(&node.reader()?, run)?;
+    let file = node.dir.run(run).join("cancel");
+    match std::fs::remove_file(&file) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io("remove", &file, &e)),
+    }
+    let _watch = Watch::begin(file, brake);
+    report(pipeline::resume(node, run, observer, brake)?)
+}
+
+/// Leaves the file that whoever runs it looks for. Needs no lock, so it works beside any process.
+pub fn cancel(dir: &crate::node_dir::NodeDir, reader: &Reader, run: &str) -> Result<Answer> {
+    let run = find_run(reader, run)?;
+    let report = reader
+        .report(run)?
+        .ok_or_else(|| Error::usage(format!("there is no run {run}")))?;
+    if report.state != RunState::Running {
+        return Err(Error::usage(format!("the run ended {}", report.state)));
+    }
+    let file = dir.run(run).join("cancel");
+    make_private_dir(&dir.run(run))?;
+    std::fs::write(&file, b"").map_err(|e| Error::io("write", &file, &e))?;
+    Ok(Answer::Said(
+        "asked it to stop at the next safe point".into(),
+    ))
+}
+
+/// The one run that `text` names.
+pub fn find_run(reader: &Reader, text: &str) -> Result<RunId> {
+    let found = reader.find_runs(text)?;
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Error::usage(format!("there is no run `{text}`"))
+            .hint("`keepwell runs list` names them")),
+        many => {
+            Err(Error::usage(format!("`{text}` names {} runs", many.len()))
+                .hint("give more of its id"))
+        }
+    }
+}
+
+fn steer(node: &Node, task: &str, control: Control, reason: &str) -> Result<Answer> {
+    let task = node.config.task(task)?.name.to_string();
+    let reason = reason.to_owned();
+    let (flag, value, event) = match control {
+        Control::Pause => (
+            "paused",
+            Some(reason.clone()),
+            Event::TaskPaused { reason },
+        ),
+        Control::Resume => ("paused", None, Event::TaskResumed { reason }),
+        Control::SkipNext => (
+            "skip-next",
+            Some(reason.clone()),
+            Event::TaskSkip { reason },
+        ),
+    };
+    node.journal.set_flag(&task, flag, value.as_deref())?;
+    node.journal.commit(node.record(Some(&task), event))?;
+    node.journal.checkpoint()?;
+    let is = if value.is_some() { "set" } else { "cleared" };
+    Ok(Answer::Said(format!("`{flag}` of task {task} is {is}")))
+}
+
+/// Pulls the brake when the run's `cancel` file appears. Ends when dropped.
+struct Watch(Arc<AtomicBool>);
+
+impl Watch {
+    fn begin(file: PathBuf, brake: &Brake) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (brake, ended) = (brake.clone(), Arc::clone(&over));
+        std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                std::thread::sleep(CANCEL_EVERY);
+                if file.exists() {
+                    brake.pull(RunState::Cancelled, "cancelled by `runs cancel`", None);
+                    return;
+                }
+            }
+        });
+        Self(over)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,91 @@
+//! The daemon: holds the node, serves its socket, runs what is due, and ends in order.
+
+mod running;
+mod serve;
+mod shared;
+mod signals;
+
+use crate::error::{Error, Result};
+use crate::node_dir::NodeDir;
+use crate::pipeline;
+use shared::Shared;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixListener;
+
+/// Requests and runs that are worked on at a time, each in a thread of its own. Far more than a
+/// node of two cores can serve; it bounds what a flood of connections can take.
+const THREADS_MAX: usize = 64;
+
+/// After a connection could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Runs until told to end by SIGTERM or SIGINT.
+pub fn run(dir: NodeDir) -> Result<()> {
+    let node = pipeline::open(dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(THREADS_MAX)
+        .build()
+        .map_err(|e| Error::failed(format!("cannot start the daemon's threads: {e}")))?;
+    runtime.block_on(until_told(Arc::new(Shared::new(node))))
+}
+
+async fn until_told(shared: Arc<Shared>) -> Result<()> {
+    let listener = listen(&shared)?;
+    let mut signals = signals::Signals::listen()?;
+    shared.begun()?;
+    tracing::info!(socket = %shared.node().dir.socket_file().display(), "ready");
+    // Also while it ends: who asks then is told so.
+    let door = tokio::spawn(accept(Arc::clone(&shared), listener));
+    while let signals::Signal::Reload = signals.next().await {
+        match shared.reload("host") {
+            Ok(_) => tracing::info!("the configuration was read again"),
+            Err(e) => tracing::error!("the old configuration stays: {e}"),
+        }
+    }
+    shared.running.drain();
+    tracing::info!("ending: no new runs; waiting for {} under way", shared.running.count());
+    loop {
+        tokio::select! {
+            () = shared.running.ended() => break,
+            signal = signals.next() => match signal {
+                signals::Signal::Reload => {}
+                signals::Signal::End => {
+                    tracing::warn!("told again: stopping what is under way at its next safe point");
+                    shared.running.stop_all();
+                }
+            },
+        }
+    }
+    door.abort();
+    // What a killed daemon leaves behind is taken over; what we leave would only confuse.
+    let _ = std::fs::remove_file(shared.node().dir.socket_file());
+    shared.ended()
+}
+
+async fn accept(shared: Arc<Shared>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => serve::spawn(Arc::clone(&shared), stream),
+            // Out of descriptors: those that are open will end.
+            Err(e) => {
+                tracing::warn!("cannot accept a connection: {e}");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+/// Takes over the socket's name: whoever had it is gone, for we hold the node's lock.
+fn listen(shared: &Shared) -> Result<UnixListener> {
+    let dir = &shared.node().dir;
+    let file = dir.socket_file();
+    match std::fs::remove_file(&file) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io("remove", &file, &e)),
+    }
+    let socket = dir.socket()?;
+    UnixListener::bind(socket.path()).map_err(|e| Error::io("listen on", &file, &e))
+}

@@ -1,0 +1,146 @@
+//! One connection: who it is, one request, its events while it is worked on, one answer.
+
+use super::shared::Shared;
+use crate::api::{Frame, LINE_MAX_BYTES, Request};
+use crate::error::{Error, Result};
+use crate::pipeline::{Brake, Observer};
+use keepwell_model::event::Record;
+use keepwell_model::state::RunState;
+use keepwell_model::words::Progress;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+/// Who connects has this long to say what it wants.
+const REQUEST_WITHIN: Duration = Duration::from_secs(10);
+/// Progress is for looking at: nobody sees more than this.
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+pub(super) fn spawn(shared: Arc<Shared>, stream: UnixStream) {
+    tokio::spawn(async move {
+        if let Err(e) = serve(shared, stream).await {
+            tracing::debug!("a connection ended early: {e}");
+        }
+    });
+}
+
+async fn serve(shared: Arc<Shared>, stream: UnixStream) -> Result<()> {
+    let peer = stream
+        .peer_cred()
+        .map_err(|e| Error::denied(format!("the kernel does not say who connects: {e}")))?;
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read);
+    let asked = tokio::time::timeout(REQUEST_WITHIN, next(&mut lines)).await;
+    let request = match asked {
+        Ok(Ok(Some(Frame::Request(request)))) => request,
+        Ok(Ok(Some(_))) => {
+            let no = Error::usage("the first line of a connection is a request");
+            return answer(&mut write, Err(no)).await;
+        }
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Err(e)) => return answer(&mut write, Err(e)).await,
+        Err(_) => {
+            let within = REQUEST_WITHIN.as_secs();
+            let no = Error::usage(format!("no request came within {within} s"));
+            return answer(&mut write, Err(no)).await;
+        }
+    };
+    if let Err(no) = shared.may(peer.uid(), peer.gid(), &request) {
+        return answer(&mut write, Err(no)).await;
+    }
+    work(shared, peer.uid(), request, lines, write).await
+}
+
+/// Works on the request in a thread of its own and passes on what happens.
+async fn work(
+    shared: Arc<Shared>,
+    uid: u32,
+    request: Request,
+    lines: BufReader<OwnedReadHalf>,
+    mut write: OwnedWriteHalf,
+) -> Result<()> {
+    let brake = Brake::default();
+    let (frames, mut waiting) = mpsc::unbounded_channel();
+    let theirs = brake.clone();
+    let mut done = tokio::task::spawn_blocking(move || {
+        let mut observer = ToSocket {
+            frames,
+            progressed: None,
+        };
+        shared.perform(uid, request, &mut observer, &theirs)
+    });
+    let listener = tokio::spawn(until_stop(lines, brake));
+    let result = loop {
+        tokio::select! {
+            biased;
+            Some(frame) = waiting.recv() => {
+                // A reader that went away does not stop the run: it is in the journal.
+                let _ = write.write_all(&frame.line()).await;
+            }
+            ended = &mut done => break ended.unwrap_or_else(|e| {
+                Err(Error::new(keepwell_model::state::Exit::Internal, format!("the work panicked: {e}")))
+            }),
+        }
+    };
+    listener.abort();
+    while let Ok(frame) = waiting.try_recv() {
+        let _ = write.write_all(&frame.line()).await;
+    }
+    answer(&mut write, result).await
+}
+
+/// Who asked may stop it. Who merely goes away does not.
+async fn until_stop(mut lines: BufReader<OwnedReadHalf>, brake: Brake) {
+    while let Ok(Some(frame)) = next(&mut lines).await {
+        if matches!(frame, Frame::Stop) {
+            brake.pull(RunState::Cancelled, "cancelled by who asked for it", None);
+        }
+    }
+}
+
+async fn answer(write: &mut OwnedWriteHalf, result: Result<crate::api::Answer>) -> Result<()> {
+    let frame = match result {
+        Ok(answer) => Frame::Answer(Box::new(answer)),
+        Err(error) => Frame::Error(error.into()),
+    };
+    let gone = |e| Error::failed(format!("who asked is gone: {e}"));
+    write.write_all(&frame.line()).await.map_err(gone)
+}
+
+/// The next line, bounded; `None` at the end.
+async fn next(lines: &mut BufReader<OwnedReadHalf>) -> Result<Option<Frame>> {
+    let mut line = vec![];
+    let mut bounded = lines.take(LINE_MAX_BYTES);
+    bounded
+        .read_until(b'\n', &mut line)
+        .await
+        .map_err(|e| Error::failed(format!("the connection broke: {e}")))?;
+    match line.last() {
+        None => Ok(None),
+        Some(b'\n') => Frame::parse(&line).map(Some),
+        Some(_) => Err(Error::usage("a line is too long or has no end")),
+    }
+}
+
+/// Sees a run and sends what it sees.
+struct ToSocket {
+    frames: mpsc::UnboundedSender<Frame>,
+    progressed: Option<Instant>,
+}
+
+impl Observer for ToSocket {
+    fn record(&mut self, record: &Record) {
+        // Nobody listening is no reason to stop.
+        let _ = self.frames.send(Frame::Record(Box::new(record.clone())));
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        if self.progressed.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+            self.progressed = Some(Instant::now());
+            let _ = self.frames.send(Frame::Progress(progress.clone()));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What everything in the daemon works on: the node as it is configured now, and what is under way.
+
+use super::running::Running;
+use crate::api::{self, Answer, Request};
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::pipeline::{Brake, Observer};
+use keepwell_model::event::Event;
+use std::sync::{PoisonError, RwLock};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    node: RwLock<Node>,
+    pub(super) running: Running,
+}
+
+impl Shared {
+    pub(super) fn new(node: Node) -> Self {
+        Self {
+            node: RwLock::new(node),
+            running: Running::new(),
+        }
+    }
+
+    /// As it is configured now. Who holds it keeps that configuration through a reload.
+    pub(super) fn node(&self) -> Node {
+        let node = self.node.read().unwrap_or_else(PoisonError::into_inner);
+        node.clone()
+    }
+
+    pub(super) fn begun(&self) -> Result<()> {
+        let node = self.node();
+        let event = Event::DaemonStarted {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        node.journal.commit(node.record(None, event))?;
+        Ok(())
+    }
+
+    pub(super) fn ended(&self) -> Result<()> {
+        let node = self.node();
+        node.journal.commit(node.record(None, Event::DaemonEnded))?;
+        node.journal.checkpoint()?;
+        Ok(())
+    }
+
+    /// Reads configuration and trust again. What is bad changes nothing, is told and journaled.
+    pub(super) fn reload(&self, actor: &str) -> Result<Answer> {
+        let mut fresh = self.node().acting_for(actor);
+        let result = fresh.reload();
+        let refused = result.as_ref().err().map(|e| {
+            let places = e.places.iter().map(|p| format!("{}: {p}", p.file));
+            std::iter::once(e.message.clone())
+                .chain(places)
+                .collect::<Vec<_>>()
+                .join("; ")
+        });
+        let record = fresh.record(None, Event::ConfigReloaded { refused });
+        fresh.journal.commit(record)?;
+        result?;
+        let tasks = fresh.config.tasks.len();
+        let actor = self.node().actor;
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = fresh.acting_for(actor);
+        Ok(Answer::Said(format!("read again: {tasks} tasks")))
+    }
+
+    /// Whether this user may ask for that.
+    pub(super) fn may(&self, uid: u32, _gid: u32, request: &Request) -> Result<()> {
+        let own = rustix::process::getuid().as_raw();
+        if uid == own || uid == 0 {
+            return Ok(());
+        }
+        let _ = request;
+        Err(Error::denied(format!("user {uid} may not use this node")))
+    }
+
+    pub(super) fn perform(
+        &self,
+        uid: u32,
+        request: Request,
+        observer: &mut dyn Observer,
+        brake: &Brake,
+    ) -> Result<Answer> {
+        let actor = format!("uid:{uid}");
+        if request == Request::Reload {
+            return self.reload(&actor);
+        }
+        let Some(_under_way) = self.running.begin(request.task().map(str::to_owned), brake) else {
+            return Err(Error::not_now("the daemon is ending and begins nothing new")
+                .hint("try again when it is gone or has been started again"));
+        };
+        let changes_trust = matches!(request, Request::Trust { .. });
+        let answer = api::perform(&self.node().acting_for(actor), request, observer, brake)?;
+        if changes_trust {
+            let mut node = self.node.write().unwrap_or_else(PoisonError::into_inner);
+            node.reload_trust()?;
+        }
+        Ok(answer)
+    }
+}
