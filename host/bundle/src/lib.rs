@@ -8,7 +8,6 @@ mod bundle;
 mod component;
 mod envelope;
 mod error;
-mod glob;
 mod key;
 mod keyfile;
 mod layout;
