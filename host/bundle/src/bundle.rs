@@ -1,7 +1,7 @@
 //! Bundles from first to last: a draft is built, signed, and opened against a trust file.
 
 use crate::component::{self, Scan};
-use crate::envelope::{Envelope, PAYLOAD_MAX_BYTES};
+use crate::envelope::{Envelope, PAYLOAD_MAX_BYTES, PAYLOAD_TYPE};
 use crate::error::BundleError;
 use crate::key::SecretKey;
 use crate::layout::{self, Layers};
@@ -63,10 +63,7 @@ impl Unsigned {
     }
 
     fn write(&self, keys: &[&SecretKey]) -> Result<Vec<u8>, BundleError> {
-        let mut envelope = Envelope {
-            payload: self.payload.clone(),
-            signatures: vec![],
-        };
+        let mut envelope = Envelope::new(PAYLOAD_TYPE, self.payload.clone());
         for key in keys {
             envelope.sign(key)?;
         }
@@ -85,7 +82,7 @@ impl Unsigned {
 /// Signs an existing bundle once more; the bundle's id stays. What is signed must be sound.
 pub fn add_signature(kwb: &[u8], key: &SecretKey) -> Result<Vec<u8>, BundleError> {
     let layers = layout::read(kwb)?;
-    let mut envelope = Envelope::parse(layers.envelope)?;
+    let mut envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
     let statement = Statement::parse(&envelope.payload)?;
     check_component(&statement, layers.component)?;
     envelope.sign(key)?;
@@ -113,7 +110,7 @@ pub struct Bundle {
 /// payload itself; last what its signer may sign.
 pub fn open(kwb: &[u8], trust: &Trust) -> Result<Bundle, BundleError> {
     let layers = layout::read(kwb)?;
-    let envelope = Envelope::parse(layers.envelope)?;
+    let envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
     let signers = verify(&envelope, trust)?;
     let statement = Statement::parse(&envelope.payload)?;
     let scan = check_component(&statement, layers.component)?;
@@ -223,7 +220,7 @@ pub struct UnverifiedInspection {
 /// Parses without trusting anybody. Pure and total, so it is also the target for fuzzing.
 pub fn inspect(kwb: &[u8]) -> Result<UnverifiedInspection, BundleError> {
     let layers = layout::read(kwb)?;
-    let envelope = Envelope::parse(layers.envelope)?;
+    let envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
     let statement = Statement::parse(&envelope.payload)?;
     let (scan, refused) = match component::scan(layers.component) {
         Ok(scan) => (Some(scan), None),
@@ -243,7 +240,7 @@ pub fn inspect(kwb: &[u8]) -> Result<UnverifiedInspection, BundleError> {
 
 /// The exact bytes that each signature covers, for checking with other tools.
 pub fn pae(kwb: &[u8]) -> Result<Vec<u8>, BundleError> {
-    Ok(Envelope::parse(layout::read(kwb)?.envelope)?.pae())
+    Ok(Envelope::parse(PAYLOAD_TYPE, layout::read(kwb)?.envelope)?.pae())
 }
 
 #[cfg(test)]
@@ -269,10 +266,7 @@ mod tests {
     }
 
     fn signed(payload: &str, keys: &[u8]) -> Envelope {
-        let mut envelope = Envelope {
-            payload: payload.into(),
-            signatures: vec![],
-        };
+        let mut envelope = Envelope::new(PAYLOAD_TYPE, payload.into());
         for n in keys {
             envelope.sign(&key(*n)).unwrap();
         }

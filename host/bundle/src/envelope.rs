@@ -8,7 +8,7 @@ use crate::strict;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
-/// The only payload type: an in-toto statement.
+/// The payload type of bundles: an in-toto statement.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// Most signatures in one envelope: publisher, endorsers, keys in rotation.
 pub const SIGNATURES_MAX: usize = 16;
@@ -20,6 +20,8 @@ pub(crate) const ENVELOPE_MAX_BYTES: usize = 2 << 20;
 /// What was read, and not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Envelope {
+    /// The payload's type. Signatures cover it, so that one made for a bundle fits nothing else.
+    kind: &'static str,
     pub(crate) payload: Vec<u8>,
     pub(crate) signatures: Vec<Signed>,
 }
@@ -47,11 +49,19 @@ struct JsonSignature {
 }
 
 impl Envelope {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
+    pub(crate) const fn new(kind: &'static str, payload: Vec<u8>) -> Self {
+        Self {
+            kind,
+            payload,
+            signatures: vec![],
+        }
+    }
+
+    pub(crate) fn parse(kind: &'static str, bytes: &[u8]) -> Result<Self, BundleError> {
         let damaged = |why: &str| BundleError::damaged("its envelope", why);
         BundleError::check_size("envelope", bytes.len(), ENVELOPE_MAX_BYTES)?;
         let json: Json = strict::parse(bytes).map_err(|why| damaged(&why))?;
-        if json.payload_type != PAYLOAD_TYPE {
+        if json.payload_type != kind {
             return Err(BundleError::payload_type(&json.payload_type));
         }
         BundleError::check_count("signatures", json.signatures.len(), SIGNATURES_MAX)?;
@@ -71,6 +81,7 @@ impl Envelope {
             });
         }
         let it = Self {
+            kind,
             payload,
             signatures,
         };
@@ -86,7 +97,7 @@ impl Envelope {
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
         let json = Json {
             payload: BASE64.encode(&self.payload),
-            payload_type: PAYLOAD_TYPE.to_owned(),
+            payload_type: self.kind.to_owned(),
             signatures: self
                 .signatures
                 .iter()
@@ -114,7 +125,7 @@ impl Envelope {
 
     /// The exact bytes each signature covers (DSSE: pre-authentication encoding).
     pub(crate) fn pae(&self) -> Vec<u8> {
-        let (kind, body) = (PAYLOAD_TYPE, &self.payload);
+        let (kind, body) = (self.kind, &self.payload);
         let head = format!("DSSEv1 {} {kind} {} ", kind.len(), body.len());
         [head.as_bytes(), body].concat()
     }
@@ -136,10 +147,7 @@ mod tests {
     use super::*;
 
     fn envelope() -> Envelope {
-        Envelope {
-            payload: b"hello world".to_vec(),
-            signatures: vec![],
-        }
+        Envelope::new(PAYLOAD_TYPE, b"hello world".to_vec())
     }
 
     #[test]
@@ -160,7 +168,10 @@ mod tests {
         }
         assert_eq!(a, b);
         assert_eq!(a.signatures.len(), 2);
-        assert_eq!(Envelope::parse(&a.to_bytes().unwrap()).unwrap(), a);
+        assert_eq!(
+            Envelope::parse(PAYLOAD_TYPE, &a.to_bytes().unwrap()).unwrap(),
+            a
+        );
     }
 
     #[test]
@@ -168,7 +179,11 @@ mod tests {
         let mut it = envelope();
         it.sign(&SecretKey::generate([1; 32])).unwrap();
         let text = String::from_utf8(it.to_bytes().unwrap()).unwrap();
-        let code = |text: &str| Envelope::parse(text.as_bytes()).unwrap_err().code();
+        let code = |text: &str| {
+            Envelope::parse(PAYLOAD_TYPE, text.as_bytes())
+                .unwrap_err()
+                .code()
+        };
         assert_eq!(
             code(&text.replace("in-toto+json", "in-toto")),
             "payload-type"

@@ -96,7 +96,7 @@ impl PublicKey {
 
     /// Refuses points of small order and second spellings of the same point, so that one key has
     /// one id.
-    fn from_bytes(bytes: &[u8; 32]) -> Result<Self, BadKey> {
+    pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Result<Self, BadKey> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| BadKey::Weak)?;
         if key.is_weak() || key.to_edwards().compress().to_bytes() != *bytes {
             return Err(BadKey::Weak);

@@ -4,20 +4,25 @@
 //! A `.kwb` is a deterministic ustar of an OCI image layout. Its first layer is a DSSE envelope
 //! whose payload, an in-toto statement, holds the plugin's manifest; its second is the component.
 
+mod approver;
 mod bundle;
 mod component;
 mod envelope;
 mod error;
-mod glob;
 mod key;
 mod keyfile;
 mod layout;
 mod lock;
+mod sshsig;
 mod statement;
 mod strict;
 pub mod tar;
 mod trust;
 
+pub use approver::{
+    ANSWER_MAX_BYTES, APPROVAL_TYPE, Approver, Approvers, ApproversError, BadApproverKey,
+    parse_approver_key, sign_statement, verify_decision, with_ssh_signature,
+};
 pub use bundle::{
     Bundle, Draft, Unsigned, UnverifiedInspection, add_signature, build, inspect, open, pae,
 };
@@ -30,6 +35,7 @@ pub use key::{BadKey, PublicKey, SecretKey};
 pub use keyfile::{KeyFileError, read_secret, write_secret};
 pub use layout::BUNDLE_MAX_BYTES;
 pub use lock::{Lock, LockEntry, LockError};
+pub use sshsig::{ARMOR_MAX_BYTES, BadSsh, SSH_NAMESPACE, SshSignature, parse_ssh_key};
 pub use statement::{
     ComponentInfo, PREDICATE_TYPE, Predicate, RELEASE_MAX, STATEMENT_TYPE, Statement, Subject,
     SubjectDigest,

@@ -1,9 +1,9 @@
 //! The trust file: whose plugins this node runs, under which names, with which capabilities.
 
 use crate::error::BundleError;
-use crate::glob;
 use crate::key::{BadKey, PublicKey};
 use keepwell_model::capability::Capability;
+use keepwell_model::glob;
 use keepwell_model::grant::{Signer, Tier};
 use keepwell_model::manifest::Manifest;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,152 @@
-//! The gate: whether a plan may be applied, by the worst class in it and who consents.
+//! The gate: whether a plan may be applied, waits for approvals, or is turned away.
 
-use crate::capability::Class;
-use crate::grant::Denial;
+use crate::action::Change;
+use crate::approval::{Request, RequestId, State};
+use crate::capability::{Capability, Class};
+use crate::grant::{Denial, Grant, Tier};
+use crate::policy::{Needs, Policy, Ruling, Subject};
+use std::collections::BTreeSet;
+use std::fmt;
 
-/// Who stands behind a run.
+/// One kind of thing a run did or wants to do. The policy's rules are held against each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Effect {
+    pub class: Class,
+    pub capability: Capability,
+}
+
+impl Effect {
+    /// What a run under this grant can look at.
+    pub fn reading(grant: &Grant) -> BTreeSet<Self> {
+        let held = Capability::ALL.into_iter().filter(|c| grant.holds(*c));
+        held.map(|capability| Self {
+            class: Class::Read,
+            capability,
+        })
+        .collect()
+    }
+
+    /// What applying a change does.
+    pub const fn of(change: &Change) -> Self {
+        let capability = match change {
+            Change::Quarantine { .. } | Change::QuarantineTree { .. } => Capability::StorageClean,
+        };
+        Self {
+            class: change.class(),
+            capability,
+        }
+    }
+}
+
+/// Everything the decision needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    pub policy: &'a Policy,
+    /// The task's name on this node.
+    pub task: &'a str,
+    /// Of the plugin's signer.
+    pub tier: Tier,
+    /// What was read, and each kind of action in the plan.
+    pub effects: &'a BTreeSet<Effect>,
+    /// Whoever started the run is a person at a terminal and said `--yes`.
+    pub said_yes: bool,
+    /// The request made for exactly this plan, and where it stands now.
+    pub approval: Option<(&'a Request, &'a State)>,
+}
+
+/// How a plan was let through; its text is what the journal records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    ChangesNothing,
+    CanBeUndone,
+    /// The rule counted from 1; `None`: `destructive-without-asking`.
+    PolicyAllows(Option<usize>),
+    SaidYes,
+    Approved(RequestId),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Pass(How),
+    /// Nobody was asked yet, or not enough have answered.
+    Wait(Needs),
+    Deny(Denial),
+}
+
+/// The most demanding rule over everything the plan does, then what was said to it.
+pub fn decide(facts: &Facts<'_>) -> Verdict {
+    let needs = match ruling(facts) {
+        Ruling::Deny(rule) => return Verdict::Deny(forbidden(facts.task, rule)),
+        Ruling::Allow(rule) => return Verdict::Pass(allowed(facts, rule)),
+        Ruling::Approve(needs) => needs,
+    };
+    match facts.approval {
+        Some((request, state)) if request.needs == needs => answered(request, state, needs),
+        Some(_) => Verdict::Deny(over("the policy changed after approval was asked for")),
+        None if facts.said_yes && needs.yes_suffices => Verdict::Pass(How::SaidYes),
+        None => Verdict::Wait(needs),
+    }
+}
+
+fn ruling(facts: &Facts<'_>) -> Ruling {
+    let subject = |class, capability| Subject {
+        class,
+        capability,
+        task: facts.task,
+        tier: facts.tier,
+    };
+    let effects = facts.effects.iter();
+    effects
+        .map(|e| facts.policy.rule_on(subject(e.class, Some(e.capability))))
+        .reduce(Ruling::and)
+        // Without effects the rules on task and tier still speak.
+        .unwrap_or_else(|| facts.policy.rule_on(subject(Class::Read, None)))
+}
+
+fn allowed(facts: &Facts<'_>, rule: Option<usize>) -> How {
+    match facts.effects.iter().map(|e| e.class).max() {
+        None | Some(Class::Read) => How::ChangesNothing,
+        Some(Class::Reversible) => rule.map_or(How::CanBeUndone, |n| How::PolicyAllows(Some(n))),
+        Some(Class::Destructive) => How::PolicyAllows(rule),
+    }
+}
+
+fn answered(request: &Request, state: &State, needs: Needs) -> Verdict {
+    match state {
+        State::Approved => Verdict::Pass(How::Approved(request.id())),
+        State::Waiting { .. } => Verdict::Wait(needs),
+        State::Denied { .. } | State::Expired(_) | State::Void(_) | State::Used => {
+            Verdict::Deny(over(&state.to_string()))
+        }
+    }
+}
+
+fn forbidden(task: &str, rule: usize) -> Denial {
+    let message = format!("the policy forbids what task `{task}` wants to do");
+    let place = format!("policy.rules.{}", rule - 1);
+    Denial::new(place, message).hint(format!(
+        "it is rule {rule} of [policy] in keepwell.toml; a `deny` wins over every other rule"
+    ))
+}
+
+fn over(why: &str) -> Denial {
+    Denial::new("", why).hint("run the task again: a new plan asks for a new approval")
+}
+
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ChangesNothing => f.write_str("it changes nothing"),
+            Self::CanBeUndone => f.write_str("everything in it can be undone"),
+            Self::PolicyAllows(Some(rule)) => write!(f, "rule {rule} of the policy allows it"),
+            Self::PolicyAllows(None) => f.write_str("the node's policy allows it"),
+            Self::SaidYes => f.write_str("a person said yes"),
+            Self::Approved(id) => write!(f, "approved by request {}", id.short()),
+        }
+    }
+}
+
+/// Who stands behind a run that nobody else is asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Consent {
     /// A person at a terminal said `--yes`.
@@ -12,8 +155,8 @@ pub struct Consent {
     pub policy: bool,
 }
 
-/// How the plan was let through, as the journal records it.
-pub fn decide(worst: Class, consent: Consent) -> Result<&'static str, Denial> {
+/// The gate of a run that cannot wait: by the worst class in the plan and who consents.
+pub fn decide_alone(worst: Class, consent: Consent) -> Result<&'static str, Denial> {
     match worst {
         Class::Read => Ok("it changes nothing"),
         Class::Reversible => Ok("everything in it can be undone"),
@@ -28,37 +171,4 @@ pub fn decide(worst: Class, consent: Consent) -> Result<&'static str, Denial> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_destructive_asks() {
-        let nobody = Consent {
-            person: false,
-            policy: false,
-        };
-        assert!(decide(Class::Read, nobody).is_ok());
-        assert!(decide(Class::Reversible, nobody).is_ok());
-        assert!(decide(Class::Destructive, nobody).is_err());
-        assert!(
-            decide(
-                Class::Destructive,
-                Consent {
-                    person: true,
-                    policy: false
-                }
-            )
-            .is_ok()
-        );
-        assert!(
-            decide(
-                Class::Destructive,
-                Consent {
-                    person: false,
-                    policy: true
-                }
-            )
-            .is_ok()
-        );
-    }
-}
+mod tests;

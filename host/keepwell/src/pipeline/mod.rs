@@ -143,7 +143,7 @@ fn grant<'a>(
 /// Class, budget share, consent.
 fn pass_gate<'a>(planned: Planned<'a>, log: &mut RunLog<'_>) -> Result<Approved<'a>, Halt> {
     admit::check_shares(&planned.granted.grant, &planned.plan)?;
-    let how = gate::decide(planned.plan.worst, planned.granted.due.consent)
+    let how = gate::decide_alone(planned.plan.worst, planned.granted.due.consent)
         .map_err(|d| Halt::end(RunState::Denied, d.message, d.hint))?;
     log.tell(Event::Approved {
         digest: planned.plan.digest,

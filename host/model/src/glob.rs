@@ -1,16 +1,16 @@
-//! The simple globs of the trust file: `*` stands for any run of characters.
+//! The simple globs of the trust file and the policy: `*` stands for any run of characters.
 
-/// Longest glob: a plugin's name has at most 64 characters.
+/// Longest glob: the name of a plugin or task has at most 64 characters.
 const GLOB_MAX_BYTES: usize = 64;
 
-/// Whether a glob could match a plugin's name at all.
-pub(crate) fn is_valid(glob: &str) -> bool {
+/// Whether a glob could match a name at all.
+pub fn is_valid(glob: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'*';
     !glob.is_empty() && glob.len() <= GLOB_MAX_BYTES && glob.bytes().all(plain)
 }
 
 /// Takes each part between stars at its first place; with stars alone that loses no match.
-pub(crate) fn matches(glob: &str, name: &str) -> bool {
+pub fn matches(glob: &str, name: &str) -> bool {
     let Some((first, rest)) = glob.split_once('*') else {
         return glob == name;
     };

@@ -1,0 +1,68 @@
+//! Which verb needs which role.
+
+use super::Role;
+
+/// The role each verb needs, sorted by verb. What works on files alone (`init`, `bundle build`,
+/// `plugin new`) asks nobody and is not here.
+pub const VERBS: &[(&str, Role)] = &[
+    ("approvals deny", Role::Approver),
+    ("approvals export", Role::Viewer),
+    ("approvals grant", Role::Approver),
+    // The signature inside says who decides; whoever carries the file need not be an approver.
+    ("approvals import", Role::Viewer),
+    ("approvals list", Role::Viewer),
+    ("approvals show", Role::Viewer),
+    ("audit checkpoint", Role::Auditor),
+    ("audit export", Role::Auditor),
+    ("audit prove", Role::Auditor),
+    ("audit show", Role::Auditor),
+    ("audit verify", Role::Auditor),
+    ("config check", Role::Viewer),
+    ("config show", Role::Viewer),
+    ("doctor", Role::Viewer),
+    ("plan", Role::Operator),
+    ("plugin inspect", Role::Viewer),
+    ("plugin install", Role::PluginAdmin),
+    ("plugin list", Role::Viewer),
+    ("plugin remove", Role::PluginAdmin),
+    ("plugin upgrade", Role::PluginAdmin),
+    ("quarantine expire", Role::Operator),
+    ("quarantine list", Role::Viewer),
+    ("run", Role::Operator),
+    ("runbook exec", Role::Operator),
+    ("runbook list", Role::Viewer),
+    ("runs cancel", Role::Operator),
+    ("runs changes", Role::Viewer),
+    ("runs follow", Role::Viewer),
+    ("runs list", Role::Viewer),
+    ("runs resume", Role::Operator),
+    ("runs show", Role::Viewer),
+    ("schedule create", Role::Operator),
+    ("schedule list", Role::Viewer),
+    ("schedule next", Role::Viewer),
+    ("schedule update", Role::Operator),
+    ("schedule validate", Role::Viewer),
+    ("schedule view", Role::Viewer),
+    ("status", Role::Viewer),
+    ("store create", Role::Operator),
+    ("store import", Role::Operator),
+    ("store list", Role::Viewer),
+    ("store status", Role::Viewer),
+    ("task check", Role::Operator),
+    ("task list", Role::Viewer),
+    ("task pause", Role::Operator),
+    ("task resume", Role::Operator),
+    ("task show", Role::Viewer),
+    ("task skip", Role::Operator),
+    ("trust add", Role::TrustAdmin),
+    ("trust revoke", Role::TrustAdmin),
+    ("trust rotate", Role::TrustAdmin),
+    ("trust show", Role::Viewer),
+    ("undo", Role::Operator),
+];
+
+/// The role `verb` needs. `None`: the table does not know it, and nobody may use it.
+pub fn needed(verb: &str) -> Option<Role> {
+    let at = VERBS.binary_search_by_key(&verb, |(verb, _)| verb).ok()?;
+    Some(VERBS[at].1)
+}
