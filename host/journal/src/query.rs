@@ -184,6 +184,9 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::TaskSkip { .. }
         | Event::DaemonStarted { .. }
         | Event::DaemonEnded
+        | Event::ApprovalAsked { .. }
+        | Event::ApprovalAnswered { .. }
+        | Event::ApprovalRefused { .. }
         | Event::ConfigReloaded { .. }
         | Event::RunDue { .. }
         | Event::WorkerStarted { .. }

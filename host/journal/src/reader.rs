@@ -155,8 +155,13 @@ impl Reader {
 
     /// Runs that began and have no end yet.
     pub fn unfinished(&self) -> Result<Vec<RunId>> {
+        self.in_state(RunState::Running)
+    }
+
+    /// Runs in this state, oldest first.
+    pub fn in_state(&self, state: RunState) -> Result<Vec<RunId>> {
         let sql = "SELECT run FROM runs WHERE state = ?1 ORDER BY run";
-        self.all(sql, [RunState::Running.as_str()], |row| run_at(row, 0))
+        self.all(sql, [state.as_str()], |row| run_at(row, 0))
     }
 
     /// The newest run of a task.

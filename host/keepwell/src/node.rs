@@ -5,9 +5,12 @@ use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
 use crate::plugins;
-use keepwell_bundle::Trust;
+use crate::config::Problem;
+use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
+use keepwell_model::role::{Peer, Roles};
+use keepwell_node::accounts::System;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,11 +21,15 @@ pub struct Node {
     pub dir: NodeDir,
     pub config: Arc<Config>,
     pub trust: Arc<Trust>,
+    pub approvers: Arc<Approvers>,
+    pub roles: Arc<Roles>,
     pub key: NodeKey,
     pub journal: Journal,
     pub clock: Clock,
     /// For whom this process acts, as the journal names them.
     pub actor: String,
+    /// The same as the kernel knows them; `None`: for itself, by schedule.
+    pub caller: Option<Peer>,
     _lock: Arc<NodeLock>,
 }
 
@@ -35,25 +42,41 @@ impl Node {
         let lock = dir.lock()?;
         let config = load(&dir)?;
         let trust = plugins::trust(&dir)?;
+        let approvers = approvers(&dir)?;
+        let roles = resolve_roles(&dir, &config)?;
         let key = read_key(&dir.node_key())?;
         let journal = Journal::open(&dir.state(), &key)?;
         Ok(Self {
             dir,
             config: Arc::new(config),
             trust: Arc::new(trust),
+            approvers: Arc::new(approvers),
+            roles: Arc::new(roles),
             key,
             journal,
             clock: Clock::system(),
             actor: actor(),
+            caller: Some(own_peer()),
             _lock: Arc::new(lock),
         })
     }
 
-    /// The same node, acting for somebody else.
+    /// The same node, acting for somebody at the socket.
     #[must_use]
-    pub fn acting_for(&self, actor: impl Into<String>) -> Self {
+    pub fn acting_for(&self, caller: Peer) -> Self {
         Self {
-            actor: actor.into(),
+            actor: format!("uid:{}", caller.uid),
+            caller: Some(caller),
+            ..self.clone()
+        }
+    }
+
+    /// The same node, acting for itself.
+    #[must_use]
+    pub fn acting_alone(&self) -> Self {
+        Self {
+            actor: "host".into(),
+            caller: None,
             ..self.clone()
         }
     }
@@ -66,8 +89,12 @@ impl Node {
         if !problems.is_empty() {
             return Err(crate::config::bad(problems));
         }
+        let approvers = approvers(&self.dir)?;
+        let roles = resolve_roles(&self.dir, &config)?;
         self.config = Arc::new(config);
         self.trust = Arc::new(trust);
+        self.approvers = Arc::new(approvers);
+        self.roles = Arc::new(roles);
         Ok(())
     }
 
@@ -123,6 +150,38 @@ pub fn read_key(path: &Path) -> Result<NodeKey> {
                 .hint("it holds 64 hex digits; restore it from your copy")
         })?;
     Ok(NodeKey::from_bytes(raw))
+}
+
+/// Whose keys may answer for this node; without the file, nobody's.
+pub fn approvers(dir: &NodeDir) -> Result<Approvers> {
+    let path = dir.approvers_file();
+    if !path.exists() {
+        return Ok(Approvers::default());
+    }
+    let text = crate::config::read_text(&path)?;
+    Approvers::parse(&text)
+        .map_err(|e| crate::config::bad_file(&path, &text, &crate::error::chain(&e), e.span()))
+}
+
+/// `[roles]` by number. Whoever owns the directory holds every role.
+fn resolve_roles(dir: &NodeDir, config: &Config) -> Result<Roles> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(dir.path()).map_err(|e| Error::io("read", dir.path(), &e))?;
+    let roles = config.node.roles.resolve(owner.uid(), &System);
+    roles.map_err(|e| {
+        let problem = Problem::new(&config.path, &config.text, e.to_string()).at("roles");
+        crate::config::bad(vec![problem])
+    })
+}
+
+/// This process, as the kernel would name it at the other end of a socket.
+fn own_peer() -> Peer {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    let own = std::iter::once(rustix::process::getgid());
+    Peer {
+        uid: rustix::process::getuid().as_raw(),
+        gids: groups.into_iter().chain(own).map(|g| g.as_raw()).collect(),
+    }
 }
 
 /// `uid:0`: the user the kernel says this process belongs to.

@@ -26,6 +26,9 @@ impl NodeDir {
     pub fn trust_file(&self) -> PathBuf {
         self.path.join("trust.toml")
     }
+    pub fn approvers_file(&self) -> PathBuf {
+        self.path.join("approvers.toml")
+    }
     pub fn lock_file(&self) -> PathBuf {
         self.path.join("plugins.lock")
     }

@@ -1,6 +1,7 @@
 //! What the journal records. Each record is one leaf of the Merkle tree, as JSON; everything that
 //! is shown about a run is a fold over these.
 
+use crate::approval;
 use crate::grant::Grant;
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
@@ -131,6 +132,9 @@ pub enum Event {
         trigger: String,
         mode: Mode,
         settings: String,
+        /// What of the settings was set for this run alone: a JSON object, absent when nothing was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set: Option<String>,
     },
     RunGranted {
         grant: Box<Grant>,
@@ -172,6 +176,19 @@ pub enum Event {
         actions: u64,
         files: u64,
         bytes: u64,
+    },
+    /// The plan waits for these approvals.
+    ApprovalAsked {
+        request: Box<approval::Request>,
+    },
+    /// An answer was taken in.
+    ApprovalAnswered {
+        decision: approval::Decision,
+    },
+    /// An answer was turned away.
+    ApprovalRefused {
+        request: Option<approval::RequestId>,
+        why: String,
     },
     Approved {
         digest: Digest,
@@ -263,6 +280,9 @@ impl Event {
             Self::Checkpointed { .. } => "checkpointed",
             Self::Looked { .. } => "looked",
             Self::PlanSealed { .. } => "plan-sealed",
+            Self::ApprovalAsked { .. } => "approval-asked",
+            Self::ApprovalAnswered { .. } => "approval-answered",
+            Self::ApprovalRefused { .. } => "approval-refused",
             Self::Approved { .. } => "approved",
             Self::Intended { .. } => "intended",
             Self::Outcome { .. } => "outcome",
@@ -284,6 +304,9 @@ impl Event {
             // A plan without actions changes nothing and needs no waiting for the disk.
             Self::PlanSealed { actions, .. } => *actions > 0,
             Self::RunDue { .. }
+            | Self::ApprovalAsked { .. }
+            | Self::ApprovalAnswered { .. }
+            | Self::ApprovalRefused { .. }
             | Self::Approved { .. }
             | Self::Intended { .. }
             | Self::UndoIntended { .. }

@@ -146,29 +146,5 @@ impl fmt::Display for How {
     }
 }
 
-/// Who stands behind a run that nobody else is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Consent {
-    /// A person at a terminal said `--yes`.
-    pub person: bool,
-    /// The node's policy lets destructive plans run without asking.
-    pub policy: bool,
-}
-
-/// The gate of a run that cannot wait: by the worst class in the plan and who consents.
-pub fn decide_alone(worst: Class, consent: Consent) -> Result<&'static str, Denial> {
-    match worst {
-        Class::Read => Ok("it changes nothing"),
-        Class::Reversible => Ok("everything in it can be undone"),
-        Class::Destructive if consent.person => Ok("a person said yes"),
-        Class::Destructive if consent.policy => Ok("the node's policy allows it"),
-        Class::Destructive => Err(Denial::new(
-            "",
-            "the plan holds an action that cannot be undone, and nobody consented",
-        )
-        .hint("look at it with `keepwell plan`, then run it at a terminal with --yes")),
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The report of a run: one fold over its records. Live output, `runs show`, JSON and every later
 //! view are made from this and nothing else.
 
+use crate::approval::RequestId;
 use crate::event::{Event, Mode, NotDone, Record, Usage, Walls};
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
@@ -41,6 +42,9 @@ pub struct Report {
     pub log: Vec<LogLine>,
     pub refusals: Vec<Refusal>,
     pub plan: Option<PlanFigures>,
+    /// The request for approval that it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<RequestId>,
     pub applied: Applied,
     pub undone: Option<Undone>,
     pub checkpoint: Option<String>,
@@ -123,6 +127,7 @@ impl Report {
             log: vec![],
             refusals: vec![],
             plan: None,
+            waits_for: None,
             applied: Applied::default(),
             undone: None,
             checkpoint: None,
@@ -186,7 +191,15 @@ impl Report {
                     bytes: *bytes,
                 });
             }
-            Event::Approved { .. } => self.stage = Stage::Approved,
+            Event::ApprovalAsked { request } => {
+                self.state = RunState::Waiting;
+                self.waits_for = Some(request.id());
+            }
+            Event::Approved { .. } => {
+                self.stage = Stage::Approved;
+                self.state = RunState::Running;
+                self.waits_for = None;
+            }
             Event::Intended { first, last } => {
                 self.stage = Stage::Applying;
                 self.applied.open = Some((*first, *last));
@@ -253,6 +266,7 @@ impl Report {
                 limit,
             } => {
                 self.stage = Stage::Ended;
+                self.waits_for = None;
                 self.state = *state;
                 if reason.is_some() {
                     self.reason.clone_from(reason);
@@ -273,6 +287,8 @@ impl Report {
             | Event::TaskSkip { .. }
             | Event::DaemonStarted { .. }
             | Event::DaemonEnded
+            | Event::ApprovalAnswered { .. }
+            | Event::ApprovalRefused { .. }
             | Event::ConfigReloaded { .. }
             | Event::ExpiryIntended { .. }
             | Event::Expired { .. } => {}

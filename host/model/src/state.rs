@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Every due slot ends in exactly one of these, but for `Running`, which is none of them yet.
+/// Every due slot ends in exactly one of these, but for `Running` and `Waiting`, which
+/// are none of them yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
     Running,
+    /// Its plan waits for approval. Nothing runs, nothing was applied.
+    Waiting,
     Done,
     Warned,
     Failed,
@@ -23,6 +26,7 @@ impl RunState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Done => "done",
             Self::Warned => "warned",
             Self::Failed => "failed",
@@ -40,7 +44,7 @@ impl RunState {
             Self::Done => Exit::Done,
             Self::Warned => Exit::Warned,
             Self::Failed => Exit::Failed,
-            Self::Denied => Exit::Denied,
+            Self::Denied | Self::Waiting => Exit::Denied,
             Self::Limited => Exit::Limited,
             Self::Skipped | Self::Missed => Exit::NotNow,
             Self::Running | Self::Cancelled | Self::Interrupted => Exit::Interrupted,

@@ -1,5 +1,6 @@
 //! The only hands on the machine: sensors that read and actuators that apply and undo. Linux.
 
+pub mod accounts;
 mod at;
 mod cleanable;
 pub mod in_use;

@@ -1,12 +1,14 @@
 //! The verbs that change something, as data: asked of the daemon when one runs, else done here,
 //! by the same code and with the same result.
 
+mod approvals;
 mod client;
 mod frame;
 mod perform;
 mod plugins;
 mod request;
 
+pub use approvals::{all_waiting, waiting};
 pub use client::Client;
 pub use frame::{Frame, LINE_MAX_BYTES, WireError, read_line};
 pub use perform::{cancel, find_run, perform};

@@ -1,5 +1,6 @@
 //! Does what was asked, on an opened node.
 
+use super::approvals::{answer, import};
 use super::plugins::{install, remove, trust};
 use super::request::{Answer, Control, Request};
 use crate::error::{Error, Result};
@@ -8,7 +9,6 @@ use crate::node_dir::make_private_dir;
 use crate::pipeline::{self, Brake, Due, Kept, Observer, Which};
 use keepwell_journal::Reader;
 use keepwell_model::event::{Event, Mode};
-use keepwell_model::gate::Consent;
 use keepwell_model::id::RunId;
 use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
@@ -67,6 +67,12 @@ pub fn perform(
         } => install(node, Path::new(&source), &bundle, upgrade),
         Request::Remove { plugin } => remove(node, &plugin),
         Request::Trust { name, change } => trust(node, &name, change),
+        Request::Answer {
+            run,
+            answer: said,
+            reason,
+        } => answer(node, &run, said, &reason),
+        Request::Import { answer } => import(node, &answer),
         Request::Checkpoint => Ok(Answer::Note(node.journal.checkpoint()?)),
         Request::Reload => Err(Error::usage("no daemon runs on this node")
             .hint("without one, every command reads the configuration as it is")),
@@ -89,12 +95,7 @@ fn run(
     brake: &Brake,
 ) -> Result<Answer> {
     let task = node.config.task(task)?;
-    let consent = Consent {
-        person: yes,
-        policy: node.config.node.policy.destructive_without_asking,
-    };
-    let settings = task.settings_json(set);
-    let due = Due::now(task, trigger, mode, consent, settings, node.clock.now_ms())?;
+    let due = Due::now(node, task, trigger, mode, yes, set)?;
     let _watch = Watch::begin(node.dir.run(due.run).join("cancel"), brake);
     let ended = pipeline::run(node, due, observer, brake)?;
     if mode == Mode::Apply

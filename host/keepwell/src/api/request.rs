@@ -1,5 +1,6 @@
 //! What can be asked for, and what comes back.
 
+use keepwell_model::approval;
 use keepwell_model::event::Mode;
 use keepwell_model::grant::Tier;
 use keepwell_model::report::Report;
@@ -54,11 +55,59 @@ pub enum Request {
         change: Target,
     },
     Checkpoint,
+    /// Answer a request for approval as who asks this, by the socket's credentials.
+    Answer {
+        run: String,
+        answer: approval::Answer,
+        reason: String,
+    },
+    /// Take in an answer that was signed somewhere.
+    Import {
+        /// Base64.
+        answer: String,
+    },
     /// Read the configuration again, as SIGHUP does.
     Reload,
 }
 
 impl Request {
+    /// The verb it stands for, as the table of roles spells it.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Run { trigger, .. } if trigger == "check" => "task check",
+            Self::Run {
+                mode: Mode::Plan, ..
+            } => "plan",
+            Self::Run {
+                mode: Mode::Apply, ..
+            } => "run",
+            Self::Resume { .. } => "runs resume",
+            Self::Undo { .. } => "undo",
+            Self::Cancel { .. } => "runs cancel",
+            Self::Control { control, .. } => match control {
+                Control::Pause => "task pause",
+                Control::Resume => "task resume",
+                Control::SkipNext => "task skip",
+            },
+            Self::Expire { .. } => "quarantine expire",
+            Self::Install { upgrade: false, .. } => "plugin install",
+            Self::Install { upgrade: true, .. } => "plugin upgrade",
+            Self::Remove { .. } => "plugin remove",
+            Self::Trust { change, .. } => match change {
+                Target::Add { .. } => "trust add",
+                Target::Revoke => "trust revoke",
+                Target::Rotate { .. } => "trust rotate",
+            },
+            Self::Checkpoint => "audit checkpoint",
+            Self::Answer { answer, .. } => match answer {
+                approval::Answer::Grant => "approvals grant",
+                approval::Answer::Deny => "approvals deny",
+            },
+            Self::Import { .. } => "approvals import",
+            Self::Reload => "daemon reload",
+        }
+    }
+
     /// The task whose run this is, when it is one that is known beforehand.
     pub fn task(&self) -> Option<&str> {
         match self {
@@ -72,6 +121,8 @@ impl Request {
             | Self::Remove { .. }
             | Self::Trust { .. }
             | Self::Checkpoint
+            | Self::Answer { .. }
+            | Self::Import { .. }
             | Self::Reload => None,
         }
     }

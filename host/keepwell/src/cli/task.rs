@@ -246,6 +246,7 @@ fn nagios(report: &Report) -> (&'static str, i32) {
             | RunState::Limited
             | RunState::Skipped
             | RunState::Missed
+            | RunState::Waiting
             | RunState::Cancelled
             | RunState::Interrupted,
             _,

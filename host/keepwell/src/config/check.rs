@@ -23,6 +23,12 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
             }
         }
     }
+    if let Err(bad) = config.node.policy.check() {
+        problems.push(problem(bad.what.clone()).at(&bad.place));
+    }
+    if let Err(e) = config.node.roles.resolve(0, &keepwell_node::accounts::System) {
+        problems.push(problem(e.to_string()).at("roles"));
+    }
     for (name, store) in &config.node.stores {
         if !store.path.is_absolute() {
             let message = format!("the path of store `{name}` is not absolute");

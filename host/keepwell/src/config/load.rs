@@ -46,6 +46,12 @@ impl Task {
         serde_json::to_string(&all).unwrap_or_default()
     }
 
+    /// What is set for one run alone, as a JSON object; `None` when nothing is.
+    pub fn set_json(&self, set: &[(String, serde_json::Value)]) -> Option<String> {
+        let all: BTreeMap<_, _> = set.iter().cloned().collect();
+        (!all.is_empty()).then(|| serde_json::to_string(&all).unwrap_or_default())
+    }
+
     pub fn problem(&self, message: impl Into<String>) -> Problem {
         Problem::new(&self.path, &self.text, message)
     }

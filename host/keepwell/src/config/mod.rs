@@ -8,4 +8,4 @@ mod shape;
 pub use check::{check_all, check_node, check_task};
 pub use load::{Config, Task, bad, bad_file, load, load_task_file, read_text};
 pub use place::Problem;
-pub use shape::{NodeFile, Policy, RootTable, TaskFile, node_schema, task_schema};
+pub use shape::{NodeFile, RootTable, TaskFile, node_schema, task_schema};

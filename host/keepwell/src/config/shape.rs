@@ -3,6 +3,8 @@
 use keepwell_model::grant::GrantTable;
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::limits::LimitsTable;
+use keepwell_model::policy::Policy;
+use keepwell_model::role::RolesTable;
 use keepwell_model::store::StoreConfig;
 use keepwell_model::units::Span;
 use schemars::JsonSchema;
@@ -20,7 +22,10 @@ pub struct NodeFile {
     /// Shard stores that tasks may be granted, by name.
     pub stores: BTreeMap<StoreName, StoreConfig>,
     pub quarantine: QuarantineTable,
+    /// What runs, what waits for approval, what never runs.
     pub policy: Policy,
+    /// Who may use which verbs, through the daemon's socket.
+    pub roles: RolesTable,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -54,13 +59,6 @@ impl Default for QuarantineTable {
             keep: Span::secs(7 * 86_400),
         }
     }
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct Policy {
-    /// Plans with a destructive action run without a person saying `--yes`.
-    pub destructive_without_asking: bool,
 }
 
 /// One file of `tasks/`; its name is the task's.

@@ -28,7 +28,7 @@ pub fn run(dir: NodeDir) -> Result<()> {
         .max_blocking_threads(THREADS_MAX)
         .build()
         .map_err(|e| Error::failed(format!("cannot start the daemon's threads: {e}")))?;
-    runtime.block_on(until_told(Arc::new(Shared::new(node))))
+    runtime.block_on(until_told(Arc::new(Shared::new(node.acting_alone()))))
 }
 
 async fn until_told(shared: Arc<Shared>) -> Result<()> {
@@ -39,7 +39,7 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     // Also while it ends: who asks then is told so.
     let door = tokio::spawn(accept(Arc::clone(&shared), listener));
     while let signals::Signal::Reload = signals.next().await {
-        match shared.reload("host") {
+        match shared.reload(None) {
             Ok(_) => tracing::info!("the configuration was read again"),
             Err(e) => tracing::error!("the old configuration stays: {e}"),
         }

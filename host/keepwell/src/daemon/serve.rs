@@ -5,6 +5,7 @@ use crate::api::{Frame, LINE_MAX_BYTES, Request};
 use crate::error::{Error, Result};
 use crate::pipeline::{Brake, Observer};
 use keepwell_model::event::Record;
+use keepwell_model::role::Peer;
 use keepwell_model::state::RunState;
 use keepwell_model::words::Progress;
 use std::sync::Arc;
@@ -48,16 +49,16 @@ async fn serve(shared: Arc<Shared>, stream: UnixStream) -> Result<()> {
             return answer(&mut write, Err(no)).await;
         }
     };
-    if let Err(no) = shared.may(peer.uid(), peer.gid(), &request) {
-        return answer(&mut write, Err(no)).await;
+    match shared.admit(peer.uid(), &request) {
+        Ok(caller) => work(shared, caller, request, lines, write).await,
+        Err(no) => answer(&mut write, Err(no)).await,
     }
-    work(shared, peer.uid(), request, lines, write).await
 }
 
 /// Works on the request in a thread of its own and passes on what happens.
 async fn work(
     shared: Arc<Shared>,
-    uid: u32,
+    caller: Peer,
     request: Request,
     lines: BufReader<OwnedReadHalf>,
     mut write: OwnedWriteHalf,
@@ -70,7 +71,7 @@ async fn work(
             frames,
             progressed: None,
         };
-        shared.perform(uid, request, &mut observer, &theirs)
+        shared.perform(caller, request, &mut observer, &theirs)
     });
     let listener = tokio::spawn(until_stop(lines, brake));
     let result = loop {

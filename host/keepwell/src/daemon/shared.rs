@@ -2,10 +2,11 @@
 
 use super::running::Running;
 use crate::api::{self, Answer, Request};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use crate::pipeline::{Brake, Observer};
 use keepwell_model::event::Event;
+use keepwell_model::role::{Peer, may_use};
 use std::sync::{PoisonError, RwLock};
 
 #[derive(Debug)]
@@ -45,8 +46,12 @@ impl Shared {
     }
 
     /// Reads configuration and trust again. What is bad changes nothing, is told and journaled.
-    pub(super) fn reload(&self, actor: &str) -> Result<Answer> {
-        let mut fresh = self.node().acting_for(actor);
+    pub(super) fn reload(&self, caller: Option<Peer>) -> Result<Answer> {
+        let node = self.node();
+        let mut fresh = match caller {
+            Some(peer) => node.acting_for(peer),
+            None => node.acting_alone(),
+        };
         let result = fresh.reload();
         let refused = result.as_ref().err().map(|e| {
             let places = e.places.iter().map(|p| format!("{}: {p}", p.file));
@@ -59,38 +64,33 @@ impl Shared {
         fresh.journal.commit(record)?;
         result?;
         let tasks = fresh.config.tasks.len();
-        let actor = self.node().actor;
-        *self.node.write().unwrap_or_else(PoisonError::into_inner) = fresh.acting_for(actor);
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = fresh.acting_alone();
         Ok(Answer::Said(format!("read again: {tasks} tasks")))
     }
 
-    /// Whether this user may ask for that.
-    pub(super) fn may(&self, uid: u32, _gid: u32, request: &Request) -> Result<()> {
-        let own = rustix::process::getuid().as_raw();
-        if uid == own || uid == 0 {
-            return Ok(());
-        }
-        let _ = request;
-        Err(Error::denied(format!("user {uid} may not use this node")))
+    /// Who is at the other end of a socket, with every group they are in, if they may ask for that.
+    pub(super) fn admit(&self, uid: u32, request: &Request) -> Result<Peer> {
+        let peer = keepwell_node::accounts::peer(uid).map_err(|e| Error::failed(chain(&e)))?;
+        may_use(&self.node().roles, &peer, request.verb())?;
+        Ok(peer)
     }
 
     pub(super) fn perform(
         &self,
-        uid: u32,
+        caller: Peer,
         request: Request,
         observer: &mut dyn Observer,
         brake: &Brake,
     ) -> Result<Answer> {
-        let actor = format!("uid:{uid}");
         if request == Request::Reload {
-            return self.reload(&actor);
+            return self.reload(Some(caller));
         }
         let Some(_under_way) = self.running.begin(request.task().map(str::to_owned), brake) else {
             return Err(Error::not_now("the daemon is ending and begins nothing new")
                 .hint("try again when it is gone or has been started again"));
         };
         let changes_trust = matches!(request, Request::Trust { .. });
-        let answer = api::perform(&self.node().acting_for(actor), request, observer, brake)?;
+        let answer = api::perform(&self.node().acting_for(caller), request, observer, brake)?;
         if changes_trust {
             let mut node = self.node.write().unwrap_or_else(PoisonError::into_inner);
             node.reload_trust()?;

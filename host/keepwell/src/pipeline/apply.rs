@@ -41,7 +41,7 @@ pub(super) fn apply<'a>(
 ) -> Result<Applied<'a>, Halt> {
     let planned = approved.planned;
     let plan = &planned.plan;
-    let reader = PlanReader::open(&plan.path, plan.digest).map_err(Halt::failed)?;
+    let mut reader = PlanReader::open(&plan.path, plan.digest).map_err(Halt::failed)?;
     let hands = Hands::begin(
         node,
         &planned.granted.grant,
@@ -49,12 +49,21 @@ pub(super) fn apply<'a>(
         &plan.path,
         plan.per_root.keys(),
     )?;
+    // A run that goes on: the batch that was under way first, then from where it stopped.
+    let open = log.report().applied.open;
+    let next = log.report().applied.next;
+    reader
+        .skip_to(open.map_or(next, |(first, _)| first))
+        .map_err(Halt::failed)?;
+    if let Some((first, last)) = open {
+        super::recover::settle(&hands, &mut reader, first, last, log)?;
+    }
     let stopped = carry_out(hands, reader, plan.actions, log, brake)?;
     Ok(Applied { planned, stopped })
 }
 
 /// From where the reader stands to the end of the plan.
-pub(super) fn carry_out(
+fn carry_out(
     mut hands: Hands,
     mut reader: PlanReader,
     total: u64,

@@ -9,6 +9,7 @@ mod admit;
 mod apply;
 mod brake;
 mod desk;
+mod gate;
 mod look;
 mod plan_file;
 mod progress;
@@ -19,6 +20,7 @@ mod run_log;
 mod undo;
 
 pub use brake::Brake;
+pub use gate::Asked;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
 pub use recover::{open, resume};
@@ -33,7 +35,6 @@ use crate::node::Node;
 use crate::plugins::Installed;
 use keepwell_model::action::PlanHeader;
 use keepwell_model::event::{Event, Mode};
-use keepwell_model::gate::{self, Consent};
 use keepwell_model::grant::Grant;
 use keepwell_model::id::{Digest, RunId};
 use keepwell_model::report::Report;
@@ -48,7 +49,12 @@ pub struct Due<'a> {
     pub task: &'a Task,
     pub trigger: String,
     pub mode: Mode,
-    pub consent: Consent,
+    /// A person at a terminal said `--yes`.
+    pub said_yes: bool,
+    /// Who wants it, by number; nobody when the host's own schedule does.
+    pub requester: Option<u32>,
+    /// What of the settings was set for this run alone.
+    pub set: Option<String>,
     /// JSON object, those of the command line included.
     pub settings: String,
     pub now_ms: u64,
@@ -118,7 +124,8 @@ fn stages(
     if mode == Mode::Plan || planned.plan.actions == 0 {
         return Ok(state_of(&planned.summary, false));
     }
-    let approved = pass_gate(planned, log)?;
+    admit::check_shares(&planned.granted.grant, &planned.plan)?;
+    let approved = gate::pass(node, planned, None, log)?;
     let applied = apply::apply(node, approved, log, brake)?;
     review(node, applied, log, brake)
 }
@@ -138,18 +145,6 @@ fn grant<'a>(
         grant: Box::new(grant.clone()),
     })?;
     Ok(Granted { due, grant, code })
-}
-
-/// Class, budget share, consent.
-fn pass_gate<'a>(planned: Planned<'a>, log: &mut RunLog<'_>) -> Result<Approved<'a>, Halt> {
-    admit::check_shares(&planned.granted.grant, &planned.plan)?;
-    let how = gate::decide_alone(planned.plan.worst, planned.granted.due.consent)
-        .map_err(|d| Halt::end(RunState::Denied, d.message, d.hint))?;
-    log.tell(Event::Approved {
-        digest: planned.plan.digest,
-        how: how.to_owned(),
-    })?;
-    Ok(Approved { planned })
 }
 
 /// The guest sees what was applied and has the last word on its summary.
@@ -176,23 +171,26 @@ fn state_of(summary: &Summary, incomplete: bool) -> RunState {
 }
 
 impl<'a> Due<'a> {
-    /// Due now.
+    /// Due now, for the person this node acts for.
     pub fn now(
+        node: &Node,
         task: &'a Task,
         trigger: &str,
         mode: Mode,
-        consent: Consent,
-        settings: String,
-        now_ms: u64,
+        said_yes: bool,
+        set: &[(String, serde_json::Value)],
     ) -> Result<Self> {
+        let now_ms = node.clock.now_ms();
         let run = clock::new_run(now_ms)?;
         Ok(Self {
             run,
             task,
             trigger: trigger.to_owned(),
             mode,
-            consent,
-            settings,
+            said_yes,
+            requester: node.caller.as_ref().map(|peer| peer.uid),
+            set: task.set_json(set),
+            settings: task.settings_json(set),
             now_ms,
         })
     }

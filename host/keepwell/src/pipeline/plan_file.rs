@@ -2,13 +2,13 @@
 //! a batch at a time. A million actions are never in memory.
 
 use crate::error::{Error, Result};
-use keepwell_model::action::{Action, PlanHeader};
-use keepwell_model::capability::Class;
+use keepwell_model::action::{Action, Change, PlanHeader, Price};
+use keepwell_model::gate::Effect;
 use keepwell_model::id::{Digest, RootName};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, BufWriter, Read, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Read, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -34,9 +34,48 @@ pub struct SealedPlan {
     pub actions: u64,
     pub files: u64,
     pub bytes: u64,
-    pub worst: Class,
+    /// Each kind of thing it does, once.
+    pub effects: BTreeSet<Effect>,
     /// Entries taken of each root.
     pub per_root: BTreeMap<RootName, u64>,
+}
+
+impl SealedPlan {
+    fn empty(path: PathBuf) -> Self {
+        Self {
+            path,
+            digest: Digest::of(b""),
+            actions: 0,
+            files: 0,
+            bytes: 0,
+            effects: BTreeSet::new(),
+            per_root: BTreeMap::new(),
+        }
+    }
+
+    /// One that was sealed before, if it is still that one.
+    pub(super) fn reopen(path: &Path, digest: Digest) -> Result<Self> {
+        let mut reader = PlanReader::open(path, digest)?;
+        let mut plan = Self::empty(path.to_owned());
+        plan.digest = digest;
+        while let Some(action) = reader.next_action()? {
+            plan.count(&action.change, action.change.price());
+        }
+        Ok(plan)
+    }
+
+    fn count(&mut self, change: &Change, price: Price) {
+        self.actions += 1;
+        self.files += price.files;
+        self.bytes += price.bytes;
+        self.effects.insert(Effect::of(change));
+        match self.per_root.get_mut(change.root()) {
+            Some(taken) => *taken += price.files,
+            None => {
+                self.per_root.insert(change.root().clone(), price.files);
+            }
+        }
+    }
 }
 
 impl PlanWriter {
@@ -49,15 +88,7 @@ impl PlanWriter {
             hash: Sha256::new_with_prefix(&header),
             header,
             line: Vec::with_capacity(512),
-            plan: SealedPlan {
-                path: dir.join("plan.jsonl"),
-                digest: Digest::of(b""),
-                actions: 0,
-                files: 0,
-                bytes: 0,
-                worst: Class::Read,
-                per_root: BTreeMap::new(),
-            },
+            plan: SealedPlan::empty(dir.join("plan.jsonl")),
         })
     }
 
@@ -77,18 +108,7 @@ impl PlanWriter {
         };
         file.write_all(&self.line)
             .map_err(|e| Error::io("write", &self.plan.path, &e))?;
-        let plan = &mut self.plan;
-        plan.actions += 1;
-        plan.files += price.files;
-        plan.bytes += price.bytes;
-        plan.worst = plan.worst.max(action.change.class());
-        match plan.per_root.get_mut(action.change.root()) {
-            Some(taken) => *taken += price.files,
-            None => {
-                plan.per_root
-                    .insert(action.change.root().clone(), price.files);
-            }
-        }
+        self.plan.count(&action.change, price);
         Ok(())
     }
 
@@ -158,7 +178,9 @@ impl PlanReader {
             ))
             .hint("somebody changed the file; nothing was done"));
         }
-        let file = BufReader::with_capacity(256 << 10, File::open(path).map_err(io)?);
+        // The same file that was hashed, whatever the name means by now.
+        file.rewind().map_err(io)?;
+        let file = BufReader::with_capacity(256 << 10, file);
         let mut reader = Self {
             path: path.to_owned(),
             file,
@@ -222,7 +244,7 @@ impl PlanReader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keepwell_model::action::{Change, EntryKind, Identity, RelPath};
+    use keepwell_model::action::{EntryKind, Identity, RelPath};
 
     fn action(id: u64) -> Action {
         let identity = Identity {

@@ -1,21 +1,21 @@
-//! After a crash: what was under way is marked interrupted, and an approved plan can be finished
-//! from the journal without asking the guest again.
+//! After a crash or a wait: what was under way is marked interrupted, and a plan that is approved is
+//! carried out from the journal without asking the guest again.
 
-use super::Brake;
-use super::apply::{BatchDone, Hands, carry_out};
-use super::plan_file::PlanReader;
+use super::apply::{BatchDone, Hands};
+use super::plan_file::{PlanReader, SealedPlan};
 use super::run_log::{Halt, Observer, RunLog};
+use super::{Approved, Asked, Brake, Due, Granted, Planned};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::NodeDir;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
-use keepwell_model::id::{RootName, RunId};
+use keepwell_model::id::RunId;
 use keepwell_model::report::{Report, Stage};
 use keepwell_model::state::RunState;
 use keepwell_model::words::Refusal;
 use keepwell_node::quarantine::Settled;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Opens the node for a verb that changes something, and marks what a crash left unfinished.
 pub fn open(dir: NodeDir) -> Result<Node> {
@@ -62,7 +62,8 @@ const fn stage_name(stage: Stage) -> &'static str {
     }
 }
 
-/// Finishes the approved plan of an interrupted, cancelled or limited run, or says why not.
+/// Goes on with a run: finishes the approved plan of one that was interrupted, cancelled or limited,
+/// carries out one that waited for approval and has it, or says why not.
 pub fn resume(
     node: &Node,
     run: RunId,
@@ -78,49 +79,82 @@ pub fn resume(
         .plan
         .clone()
         .ok_or_else(|| Error::failed("the run has no plan"))?;
+    let path = node.dir.run(run).join("plan.jsonl");
+    let sealed = SealedPlan::reopen(&path, plan.digest)?;
     let task = node.config.task(&report.task)?;
     let plugin = crate::plugins::open(&node.dir, &node.trust, &task.file.plugin)?;
     let grant =
         crate::config::check_task(&node.config, task, &plugin).map_err(crate::config::bad)?;
-    if grant.digest() != granted.digest() {
+    let waits = report.state == RunState::Waiting;
+    if !waits && grant.digest() != granted.digest() {
         return Err(Error::denied(
             "the grant of this task has changed since the plan was approved",
         )
         .hint(format!("`keepwell run {}` makes a new plan", report.task)));
     }
-    let path = node.dir.run(run).join("plan.jsonl");
+    let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle)?;
+    let planned = Planned {
+        granted: Granted {
+            due: due_again(task, &report, &records)?,
+            grant,
+            code,
+        },
+        summary: report
+            .summary
+            .clone()
+            .ok_or_else(|| Error::failed("the run has no summary"))?,
+        plan: sealed,
+    };
     let mut log = RunLog::reopen(node, report, observer);
     let ended = (|| {
-        let next = log.report().applied.next;
-        let open = log.report().applied.open;
-        let from = open.map_or(next, |(first, _)| first);
-        log.tell(Event::RunResumed { from })?;
-        let roots = roots_of(&path, plan.digest).map_err(Halt::failed)?;
-        let hands = Hands::begin(node, &grant, run, &path, roots.iter())?;
-        let mut plan_reader = PlanReader::open(&path, plan.digest).map_err(Halt::failed)?;
-        plan_reader.skip_to(from).map_err(Halt::failed)?;
-        if let Some((first, last)) = open {
-            settle(&hands, &mut plan_reader, first, last, &mut log)?;
-        }
-        finish(
-            carry_out(hands, plan_reader, plan.actions, &mut log, brake)?,
-            &log,
-        )
+        let approved = if waits {
+            super::gate::pass(node, planned, Asked::of(&records).as_ref(), &mut log)?
+        } else {
+            let next = log.report().applied.next;
+            let from = log.report().applied.open.map_or(next, |(first, _)| first);
+            log.tell(Event::RunResumed { from })?;
+            Approved { planned }
+        };
+        let applied = super::apply::apply(node, approved, &mut log, brake)?;
+        super::review(node, applied, &mut log, brake)
     })();
     log.end(ended)
 }
 
-fn finish(stopped: Option<super::apply::Stop>, log: &RunLog<'_>) -> Result<RunState, Halt> {
-    match stopped {
-        Some(stop) => Err(Halt::end(stop.state, stop.why, stop.hint)),
-        None if log.report().applied.not_done > 0 => Ok(RunState::Warned),
-        None => Ok(RunState::Done),
-    }
+/// The run as it was begun, with the settings that the same words would give now: when the task's
+/// file has changed since, what was approved is not what would run.
+fn due_again<'a>(
+    task: &'a crate::config::Task,
+    report: &Report,
+    records: &[Record],
+) -> Result<Due<'a>> {
+    let begun = records.iter().find_map(|r| match &r.event {
+        Event::RunDue { set, .. } => Some((set.clone(), r.actor.clone())),
+        _ => None,
+    });
+    let (set, actor) = begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
+    let words: BTreeMap<String, serde_json::Value> = match &set {
+        Some(json) => serde_json::from_str(json)
+            .map_err(|e| Error::failed(format!("the journal's settings cannot be read: {e}")))?,
+        None => BTreeMap::new(),
+    };
+    let words: Vec<_> = words.into_iter().collect();
+    Ok(Due {
+        run: report.run,
+        task,
+        trigger: report.trigger.clone(),
+        mode: report.mode,
+        said_yes: false,
+        requester: actor.strip_prefix("uid:").and_then(|uid| uid.parse().ok()),
+        settings: task.settings_json(&words),
+        set,
+        now_ms: report.started,
+    })
 }
 
 /// The batch that was under way: what is in quarantine already counts as done, what is still in
 /// its place is done now, what is neither is named.
-fn settle(
+pub(super) fn settle(
     hands: &Hands,
     reader: &mut PlanReader,
     first: u64,
@@ -151,6 +185,8 @@ fn resumable(report: &Report, records: &[Record]) -> Result<Grant> {
     let again = format!("`keepwell run {}` begins anew", report.task);
     match report.state {
         RunState::Interrupted | RunState::Cancelled | RunState::Limited | RunState::Failed => {}
+        // The gate says whether it may go on; nothing was approved yet.
+        RunState::Waiting => return granted_to(records),
         RunState::Running => return Err(Error::not_now("the run is under way")),
         RunState::Done
         | RunState::Warned
@@ -184,6 +220,10 @@ fn resumable(report: &Report, records: &[Record]) -> Result<Grant> {
             "the whole plan was carried out; there is nothing to resume",
         ));
     }
+    granted_to(records)
+}
+
+fn granted_to(records: &[Record]) -> Result<Grant> {
     records
         .iter()
         .find_map(|r| match &r.event {
@@ -191,17 +231,4 @@ fn resumable(report: &Report, records: &[Record]) -> Result<Grant> {
             _ => None,
         })
         .ok_or_else(|| Error::failed("the journal does not say what the run was granted"))
-}
-
-/// The roots a plan touches.
-pub(super) fn roots_of(
-    path: &std::path::Path,
-    digest: keepwell_model::id::Digest,
-) -> Result<BTreeSet<RootName>> {
-    let mut roots = BTreeSet::new();
-    let mut scan = PlanReader::open(path, digest)?;
-    while let Some(action) = scan.next_action()? {
-        roots.insert(action.change.root().clone());
-    }
-    Ok(roots)
 }

@@ -40,6 +40,8 @@ pub enum Halt {
         hint: Option<String>,
         limit: Option<LimitName>,
     },
+    /// The plan waits for approvals; the run goes on when they are there.
+    Waiting { have: u32, need: u32 },
     /// The journal cannot be written: nothing may change any more, and nothing more can be said.
     Journal(Error),
 }
@@ -135,6 +137,7 @@ impl<'a> RunLog<'a> {
                 trigger: due.trigger.clone(),
                 mode: due.mode,
                 settings: due.settings.clone(),
+                set: due.set.clone(),
             },
         };
         let report = Report::begin(&record)
@@ -216,11 +219,16 @@ impl<'a> RunLog<'a> {
                 hint,
                 limit,
             },
+            Err(Halt::Waiting { .. }) => {
+                self.journal.checkpoint()?;
+                return Ok(self.report);
+            }
             Err(Halt::Journal(error)) => return Err(error),
         };
         self.tell(event).map_err(|halt| match halt {
             Halt::Journal(error) => error,
             Halt::End { reason, .. } => Error::failed(reason),
+            Halt::Waiting { .. } => Error::failed("a run cannot end and wait"),
         })?;
         Ok(self.report)
     }

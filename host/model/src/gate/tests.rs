@@ -122,16 +122,6 @@ fn effects_of_changes_and_grants() {
     assert_eq!(effect.capability, Capability::StorageClean);
 }
 
-#[test]
-fn alone_only_the_destructive_asks() {
-    for (person, policy) in [(false, false), (true, false), (false, true)] {
-        let consent = Consent { person, policy };
-        assert!(decide_alone(Class::Read, consent).is_ok());
-        assert!(decide_alone(Class::Reversible, consent).is_ok());
-        let passed = decide_alone(Class::Destructive, consent).is_ok();
-        assert_eq!(passed, person || policy);
-    }
-}
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let class = proptest::option::of(0usize..3);

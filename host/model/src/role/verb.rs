@@ -19,6 +19,7 @@ pub const VERBS: &[(&str, Role)] = &[
     ("audit verify", Role::Auditor),
     ("config check", Role::Viewer),
     ("config show", Role::Viewer),
+    ("daemon reload", Role::Operator),
     ("doctor", Role::Viewer),
     ("plan", Role::Operator),
     ("plugin inspect", Role::Viewer),

@@ -1,0 +1,151 @@
+//! The gate: what the policy says of a plan, and the approvals it waits for. The judgement is made
+//! anew from the journal each time; nothing else remembers an approval.
+
+use super::run_log::{Halt, RunLog};
+use super::{Approved, Planned};
+use crate::error::{Error, Result, chain};
+use crate::node::Node;
+use keepwell_model::approval::{
+    Case, Decision, Judgement, Request, Requester, State, Subject, judge,
+};
+use keepwell_model::event::{Event, Record};
+use keepwell_model::gate::{self, Effect, Facts, Verdict};
+use keepwell_model::grant::Grant;
+use keepwell_model::id::{Digest, TaskName};
+use keepwell_model::policy::Needs;
+use keepwell_model::role::Account;
+use keepwell_model::state::RunState;
+use keepwell_node::accounts::System;
+
+/// A run's request for approval and what was answered, from its records.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub request: Request,
+    pub decisions: Vec<Decision>,
+    /// A run was let through by it already.
+    pub used: bool,
+}
+
+impl Asked {
+    /// `None` when the run never asked.
+    pub fn of(records: &[Record]) -> Option<Self> {
+        let mut asked: Option<Self> = None;
+        for record in records {
+            match (&record.event, &mut asked) {
+                (Event::ApprovalAsked { request }, _) => {
+                    asked = Some(Self {
+                        request: (**request).clone(),
+                        decisions: vec![],
+                        used: false,
+                    });
+                }
+                (Event::ApprovalAnswered { decision }, Some(asked)) => {
+                    asked.decisions.push(decision.clone());
+                }
+                (Event::Approved { .. }, Some(asked)) => asked.used = true,
+                _ => {}
+            }
+        }
+        asked
+    }
+
+    /// What the answers come to, if `subject` were applied now.
+    pub fn judge(&self, node: &Node, subject: &Subject) -> Result<Judgement> {
+        let directory = node
+            .approvers
+            .directory(&System)
+            .map_err(|e| Error::failed(chain(&e)))?;
+        Ok(judge(&Case {
+            request: &self.request,
+            decisions: &self.decisions,
+            subject,
+            used: self.used,
+            directory: &directory,
+            roles: &node.roles,
+            now: node.clock.now_ms(),
+        }))
+    }
+}
+
+/// What exactly would be applied.
+pub(super) fn subject(plan: Digest, grant: &Grant, settings: &str) -> Subject {
+    Subject {
+        plan,
+        component: grant.component,
+        grant: grant.digest(),
+        settings: Digest::of(settings.as_bytes()),
+    }
+}
+
+/// Lets the plan through, leaves it waiting, or turns it away.
+pub(super) fn pass<'a>(
+    node: &Node,
+    planned: Planned<'a>,
+    asked: Option<&Asked>,
+    log: &mut RunLog<'_>,
+) -> Result<Approved<'a>, Halt> {
+    let due = &planned.granted.due;
+    let grant = &planned.granted.grant;
+    let state = match asked {
+        None => None,
+        Some(asked) => {
+            let subject = subject(planned.plan.digest, grant, &due.settings);
+            Some(asked.judge(node, &subject).map_err(Halt::failed)?.state)
+        }
+    };
+    let mut effects = planned.plan.effects.clone();
+    effects.extend(Effect::reading(grant));
+    let verdict = gate::decide(&Facts {
+        policy: &node.config.node.policy,
+        task: due.task.name.as_str(),
+        tier: grant.signer.tier,
+        effects: &effects,
+        said_yes: due.said_yes,
+        approval: asked.map(|a| &a.request).zip(state.as_ref()),
+    });
+    match verdict {
+        Verdict::Pass(how) => {
+            log.tell(Event::Approved {
+                digest: planned.plan.digest,
+                how: how.to_string(),
+            })?;
+            Ok(Approved { planned })
+        }
+        Verdict::Wait(needs) => match (asked, state) {
+            (Some(_), Some(State::Waiting { have, need })) => Err(Halt::Waiting { have, need }),
+            _ => Err(ask(node, &planned, needs, log)?),
+        },
+        Verdict::Deny(denial) => Err(Halt::end(RunState::Denied, denial.message, denial.hint)),
+    }
+}
+
+/// Journals the request. The run waits from here on, through restarts too.
+fn ask(
+    node: &Node,
+    planned: &Planned<'_>,
+    needs: Needs,
+    log: &mut RunLog<'_>,
+) -> Result<Halt, Halt> {
+    let due = &planned.granted.due;
+    let need = needs.approvals;
+    let requester = Requester {
+        user: due.requester.map(Account::Number),
+        key: None,
+    };
+    let name: TaskName = due.task.name.clone();
+    let subject = subject(planned.plan.digest, &planned.granted.grant, &due.settings);
+    let request = Request::new(
+        &node.config.node_name(),
+        name,
+        log.run(),
+        requester,
+        subject,
+        needs,
+        node.clock.now_ms(),
+    )
+    .map_err(|e| Halt::end(RunState::Failed, chain(&e), None))?;
+    log.tell(Event::ApprovalAsked {
+        request: Box::new(request),
+    })?;
+    Ok(Halt::Waiting { have: 0, need })
+}
