@@ -73,12 +73,19 @@ pub enum Verdict {
     Deny(Denial),
 }
 
-/// The most demanding rule over everything the plan does, then what was said to it.
+/// The most demanding rule over everything the plan does, then what was said to it. A denial stands
+/// even where the policy has come to allow the plan since.
 pub fn decide(facts: &Facts<'_>) -> Verdict {
-    let needs = match ruling(facts) {
-        Ruling::Deny(rule) => return Verdict::Deny(forbidden(facts.task, rule)),
-        Ruling::Allow(rule) => return Verdict::Pass(allowed(facts, rule)),
-        Ruling::Approve(needs) => needs,
+    let denied = facts
+        .approval
+        .filter(|(_, state)| matches!(state, State::Denied { .. }));
+    let needs = match (ruling(facts), denied) {
+        (Ruling::Deny(rule), _) => return Verdict::Deny(forbidden(facts.task, rule)),
+        (Ruling::Allow(_) | Ruling::Approve(_), Some((_, denied))) => {
+            return Verdict::Deny(over(&denied.to_string()));
+        }
+        (Ruling::Allow(rule), None) => return Verdict::Pass(allowed(facts, rule)),
+        (Ruling::Approve(needs), None) => needs,
     };
     match facts.approval {
         Some((request, state)) if request.needs == needs => answered(request, state, needs),

@@ -173,10 +173,9 @@ impl Case<'_> {
                     user: Account::Number(peer.uid),
                     peer: Some(peer.clone()),
                 };
-                let own = self.request.requester.user.as_ref() == Some(&standing.user);
                 let mut lists = self.request.needs.who.iter().filter(|w| !w.is_anyone());
                 let named = lists.any(|who| self.fits(who, &standing));
-                if !own && !named && !self.roles.holds(peer, Role::Approver) {
+                if !self.asked(&standing.user) && !named && !self.roles.holds(peer, Role::Approver) {
                     return Err(Refused::NotApprover { uid: peer.uid });
                 }
                 Ok(standing)
@@ -184,14 +183,20 @@ impl Case<'_> {
         }
     }
 
-    fn check_grant(&self, decision: &Decision, standing: Standing) -> Result<Standing, Refused> {
+    /// Whether this user made the request, in person or with a key of theirs.
+    fn asked(&self, user: &Account) -> bool {
         let requester = &self.request.requester;
-        if requester.user.as_ref() == Some(&standing.user) {
+        let key = requester.key.as_ref().and_then(|k| self.directory.0.get(k));
+        requester.user.as_ref() == Some(user) || key.is_some_and(|listed| listed.user == *user)
+    }
+
+    fn check_grant(&self, decision: &Decision, standing: Standing) -> Result<Standing, Refused> {
+        if self.asked(&standing.user) {
             return Err(Refused::OwnRequest);
         }
         match &decision.approver {
             Voice::Key(key_id) => {
-                if requester.key.as_ref() == Some(key_id) {
+                if self.request.requester.key.as_ref() == Some(key_id) {
                     return Err(Refused::OwnRequest);
                 }
                 if let Some(listed) = self.directory.0.get(key_id) {

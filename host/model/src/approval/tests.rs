@@ -164,6 +164,16 @@ fn who_asked_cannot_approve_by_user_or_by_key() {
         let grant = by(&court.request, key, Answer::Grant);
         assert_eq!(court.refuses(grant), Refused::OwnRequest, "{key}");
     }
+    // With a key alone, the other keys of its user are of who asked all the same.
+    let requester = Requester {
+        user: None,
+        key: Some("anna-key".to_owned()),
+    };
+    let by_key = Court::new(request_for(Needs::default(), requester));
+    for key in ["anna", "laptop"] {
+        let grant = by(&by_key.request, key, Answer::Grant);
+        assert_eq!(by_key.refuses(grant), Refused::OwnRequest, "{key}");
+    }
     // The same key, listed for somebody else.
     court
         .directory

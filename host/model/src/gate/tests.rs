@@ -94,6 +94,14 @@ fn an_approval_passes_only_for_what_the_policy_wants_now() {
         assert_eq!(denial.message, over.to_string());
         assert!(denial.hint.is_some());
     }
+    let allows = policy(&serde_json::json!([{ "class": "destructive", "then": "allow" }]));
+    let denied = State::Denied {
+        by: "anna".into(),
+        reason: String::new(),
+    };
+    assert!(matches!(with(&denied, &allows), Verdict::Deny(_)));
+    let how = How::PolicyAllows(Some(1));
+    assert_eq!(with(&waiting, &allows), Verdict::Pass(how));
     let stricter = policy(&serde_json::json!([{ "then": "approve", "approvals": 2 }]));
     assert!(matches!(
         with(&State::Approved, &stricter),
