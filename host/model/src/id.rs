@@ -228,6 +228,14 @@ name!(
     /// A shard store the operator has named.
     StoreName, "store name"
 );
+name!(
+    /// Schedules of which one runs at a time, such as `disk-heavy`.
+    GroupName, "group name"
+);
+name!(
+    /// A slot of a named schedule, such as `daily`.
+    SlotName, "slot name"
+);
 
 #[cfg(test)]
 mod tests {

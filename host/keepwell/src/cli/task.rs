@@ -89,7 +89,7 @@ fn list(global: &Global) -> Result<Exit> {
             plugin: task.file.plugin.clone(),
             plugin_task: task.plugin_task().to_owned(),
             paused: reader.flag(name, "paused")?,
-            schedule: task.file.schedule.as_ref().map(|s| s.cron.clone()),
+            schedule: task.file.schedule.as_ref().map(ToString::to_string),
             last_state: last.as_ref().map(|r| r.state),
             last_began: last.as_ref().map(|r| r.started),
         });

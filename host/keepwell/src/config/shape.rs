@@ -5,8 +5,10 @@ use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::limits::LimitsTable;
 use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
+use keepwell_model::schedule::ScheduleTable;
 use keepwell_model::store::StoreConfig;
 use keepwell_model::units::Span;
+use keepwell_model::window::WindowTable;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,26 +82,6 @@ pub struct TaskFile {
     pub grant: GrantTable,
     #[serde(default)]
     pub limits: LimitsTable,
-}
-
-/// Read and checked; acted on by the scheduler, which this version does not have.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct ScheduleTable {
-    pub cron: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub zone: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub catch_up: Option<Span>,
-}
-
-/// Read and checked; acted on by the scheduler, which this version does not have.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct WindowTable {
-    pub duration: Span,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cutoff: Option<Span>,
 }
 
 /// JSON Schema of `keepwell.toml`.
