@@ -1,16 +1,18 @@
-//! Measures the journal: durable commits a second from 64 callers, and how long a million entries
-//! take to verify. Arguments: a folder to work in (default: the system's temporary folder) and
+//! Measures the journal: durable commits a second from 64 callers, what a short run pays for
+//! opening, ending and closing it, and how long a million entries take to verify. Arguments: a folder to work in (default: the system's temporary folder) and
 //! the number of entries (default: 1,000,000).
 
 use keepwell_journal::{Journal, NodeKey, verify};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::id::RunId;
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const CALLERS: u64 = 64;
 const MEASURED: Duration = Duration::from_secs(5);
 const ENTRIES: u64 = 1_000_000;
+const SHORT_RUNS: u64 = 101;
 const ORIGIN: &str = "keepwell.local/bench";
 
 fn intent(n: u64) -> Record {
@@ -56,15 +58,49 @@ fn commits(journal: &Journal) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What a verb pays that opens the journal, journals a run of two records and ends; the median of
+/// some, in milliseconds.
+fn short_runs(dir: &Path, key: &NodeKey, which: &str) -> Result<(), Box<dyn Error>> {
+    let mut took: [Vec<f64>; 4] = Default::default();
+    for n in 0..SHORT_RUNS {
+        let mut step = Instant::now();
+        let mut lap = || {
+            let ms = step.elapsed().as_secs_f64() * 1e3;
+            step = Instant::now();
+            ms
+        };
+        let journal = Journal::open(dir, key)?;
+        took[0].push(lap());
+        let reader = journal.reader()?;
+        took[1].push(lap());
+        drop(reader);
+        journal.append(intent(n))?;
+        lap();
+        journal.commit_with_checkpoint(intent(n))?;
+        took[2].push(lap());
+        drop(journal);
+        took[3].push(lap());
+    }
+    for (name, took) in ["open", "reader", "end", "close"].iter().zip(&mut took) {
+        took.sort_unstable_by(f64::total_cmp);
+        println!("{which}_{name}_ms {:.2}", took[took.len() / 2]);
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
-    let parent = arguments.next().map_or_else(std::env::temp_dir, Into::into);
+    let parent: PathBuf = arguments.next().map_or_else(std::env::temp_dir, Into::into);
     let entries = match arguments.next() {
         Some(text) => text.to_string_lossy().parse()?,
         None => ENTRIES,
     };
-    let dir = tempfile::tempdir_in(parent)?;
     let key = NodeKey::from_bytes([1; 32]);
+    let small = tempfile::tempdir_in(&parent)?;
+    drop(Journal::create(small.path(), ORIGIN, &key)?);
+    short_runs(small.path(), &key, "small")?;
+
+    let dir = tempfile::tempdir_in(&parent)?;
     let journal = Journal::create(dir.path(), ORIGIN, &key)?;
     commits(&journal)?;
 
@@ -80,10 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     drop(journal);
     println!("append_seconds {:.1}", since.elapsed().as_secs_f64());
 
-    let since = Instant::now();
-    let journal = Journal::open(dir.path(), &key)?;
-    println!("open_ms {:.1}", since.elapsed().as_secs_f64() * 1e3);
-    drop(journal);
+    short_runs(dir.path(), &key, "large")?;
 
     let since = Instant::now();
     let verified = verify(dir.path(), &key.verifier(ORIGIN)?, None, &mut |_, _| {})?;

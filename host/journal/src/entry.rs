@@ -4,11 +4,7 @@ use crate::error::{JournalError, Result};
 use crate::merkle::{Hash, leaf_hash};
 use crate::schema::RECORD_MAX_BYTES;
 use keepwell_model::event::{Event, Record};
-use keepwell_model::id::RunId;
 use rusqlite::Row;
-
-/// A run's id as a column: its 16 bytes, which sort as the ids do.
-pub(crate) type RunKey = [u8; 16];
 
 /// What the tree and the indexes are made from.
 #[derive(Debug, Clone)]
@@ -48,17 +44,6 @@ impl Entry {
             record,
         })
     }
-}
-
-/// The bytes of a run's id.
-pub(crate) fn run_key(run: RunId) -> RunKey {
-    // `RunId` shows itself as a UUID, so this parses.
-    uuid::Uuid::try_parse(&run.to_string()).map_or([0; 16], uuid::Uuid::into_bytes)
-}
-
-/// The inverse of [`run_key`].
-pub(crate) fn run_of(key: RunKey) -> Option<RunId> {
-    uuid::Uuid::from_bytes(key).to_string().parse().ok()
 }
 
 /// Reads a record from a row whose first two columns are `idx` and `bytes`.

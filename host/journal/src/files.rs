@@ -45,21 +45,35 @@ pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Replaces `dir/checkpoint`: whoever reads it sees the old note or the new one, whole.
-pub(crate) fn write_checkpoint(dir: &Path, note: &str) -> Result<()> {
+/// Whether a file is waited for until it is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    Disk,
+    /// The kernel writes it within seconds. A power cut before leaves the old file or, on some
+    /// file systems, an empty one.
+    Nothing,
+}
+
+/// Replaces `dir/checkpoint`: whoever reads it sees the old note or the new one, whole. The
+/// database has the note already, so the file is never ahead of it, and may lag behind.
+pub(crate) fn write_checkpoint(dir: &Path, note: &str, wait: Wait) -> Result<()> {
     let fresh = dir.join(format!("{CHECKPOINT}.new"));
     let write = || {
         let mut options = OpenOptions::new();
         options.create(true).truncate(true).write(true);
         let mut file = options.mode(FILE_MODE).open(&fresh)?;
         file.write_all(note.as_bytes())?;
-        file.sync_all()?;
+        match wait {
+            Wait::Disk => file.sync_all()?,
+            Wait::Nothing => {}
+        }
         std::fs::rename(&fresh, dir.join(CHECKPOINT))
     };
     write().map_err(|e| JournalError::io("write", &fresh, e))
 }
 
-/// The note in `dir/checkpoint`, if there is such a file.
+/// The note in `dir/checkpoint`, if there is such a file. One without content was lost in a power
+/// cut and says as little as a missing one; anything else must be a note.
 pub(crate) fn read_checkpoint(dir: &Path) -> Result<Option<String>> {
     let path = dir.join(CHECKPOINT);
     let file = match File::open(&path) {
@@ -72,6 +86,9 @@ pub(crate) fn read_checkpoint(dir: &Path) -> Result<Option<String>> {
     file.take(most)
         .read_to_end(&mut bytes)
         .map_err(|e| JournalError::io("read", &path, e))?;
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
     String::from_utf8(bytes)
         .map(Some)
         .map_err(|_| JournalError::broken(dir, "its file `checkpoint` is not text"))

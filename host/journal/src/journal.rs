@@ -2,7 +2,7 @@
 
 use crate::entry::Entry;
 use crate::error::{JournalError, Result};
-use crate::files::{WriterLock, make_private, read_checkpoint, write_checkpoint};
+use crate::files::{Wait, WriterLock, make_private, read_checkpoint, write_checkpoint};
 use crate::key::NodeKey;
 use crate::merkle::Frontier;
 use crate::note::Checkpoint;
@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::schema::{DATABASE, check, create, open_writer, origin};
 use crate::tree::frontier;
 use crate::writer::Writer;
-use keepwell_model::event::Record;
+use keepwell_model::event::{Event, Record};
 use keepwell_model::store::Remembered;
 use rusqlite::{Connection, params};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -108,8 +108,10 @@ impl Journal {
             .map_err(|e| broken(format!("its head is not valid: {e}")))?;
         let frontier = covered(&db, dir, &head)?;
         match read_checkpoint(dir)? {
-            Some(note) => {
-                let known = Checkpoint::open(&note, &verifier)
+            // The head itself, which was just held against the entries.
+            Some(known) if known == note => {}
+            Some(known) => {
+                let known = Checkpoint::open(&known, &verifier)
                     .map_err(|e| broken(format!("its file `checkpoint` is not valid: {e}")))?;
                 if known.size > head.size {
                     return Err(broken(format!(
@@ -124,7 +126,7 @@ impl Journal {
                     )));
                 }
             }
-            None => write_checkpoint(dir, &note)?,
+            None => write_checkpoint(dir, &note, Wait::Disk)?,
         }
         let queue = Arc::new(Queue::default());
         let writer = Writer {
@@ -134,6 +136,8 @@ impl Journal {
             verifier,
             frontier,
             projection: Projection::default(),
+            untold: None,
+            fold: false,
             _lock: lock,
         };
         let shared = queue.clone();
@@ -151,15 +155,25 @@ impl Journal {
     /// Queues a record, in order, without waiting for the disk. It is written within 50 ms, or
     /// with the next commit.
     pub fn append(&self, record: Record) -> Result<()> {
-        let entry = Entry::new(record)?;
-        self.0.queue.append(Write::Entry(Box::new(entry)))
+        self.0.queue.append(write_of(record)?)
     }
 
     /// Writes a record; when this returns, it and everything appended before is durable. Returns
-    /// its index. After an error the record is not in the journal.
+    /// its index. After an error the record is not in the journal. The end of a run keeps the
+    /// signed head, as [`Self::commit_with_checkpoint`] does.
     pub fn commit(&self, record: Record) -> Result<u64> {
-        let entry = Entry::new(record)?;
-        match self.0.queue.commit(Write::Entry(Box::new(entry)))? {
+        self.commit_write(write_of(record)?)
+    }
+
+    /// Commits a record and keeps the signed head that covers it, all in one transaction. The
+    /// file `checkpoint` follows without being waited for: it may lag after a power cut.
+    pub fn commit_with_checkpoint(&self, record: Record) -> Result<u64> {
+        let entry = Box::new(Entry::new(record)?);
+        self.commit_write(Write::Entry { entry, keep: true })
+    }
+
+    fn commit_write(&self, write: Write) -> Result<u64> {
+        match self.0.queue.commit(write)? {
             Answer::Index(index) => Ok(index),
             Answer::Note(_) | Answer::Done => unreachable!("a record is answered by its index"),
         }
@@ -177,7 +191,8 @@ impl Journal {
     }
 
     /// Signs the head over everything appended before, keeps it, also in the file `checkpoint`,
-    /// and returns the note.
+    /// and returns the note when all of this is on the disk. The write-ahead log is folded into
+    /// the database when the writer ends, so that the two files can be taken away alone.
     pub fn checkpoint(&self) -> Result<String> {
         match self.0.queue.commit(Write::Checkpoint)? {
             Answer::Note(note) => Ok(note),
@@ -216,6 +231,12 @@ impl Journal {
     pub fn reader(&self) -> Result<Reader> {
         Reader::open(&self.0.dir)
     }
+}
+
+fn write_of(record: Record) -> Result<Write> {
+    let keep = matches!(record.event, Event::RunEnded { .. });
+    let entry = Box::new(Entry::new(record)?);
+    Ok(Write::Entry { entry, keep })
 }
 
 /// The tables and the first head, durable, in a file that is then given its name.

@@ -1,7 +1,7 @@
 //! The table of runs: what lists show of each, folded from its records in the same transaction
 //! that journals them.
 
-use crate::entry::{RunKey, read, run_key};
+use crate::entry::read;
 use crate::error::{JournalError, Result};
 use crate::schema::column;
 use keepwell_model::event::{Event, Record};
@@ -18,8 +18,8 @@ const LIVE_MAX: usize = 256;
 /// The folds of the runs that go on, and which of them the current batch touched.
 #[derive(Debug, Default)]
 pub(crate) struct Projection {
-    live: HashMap<RunKey, Report>,
-    touched: HashSet<RunKey>,
+    live: HashMap<RunId, Report>,
+    touched: HashSet<RunId>,
 }
 
 impl Projection {
@@ -29,19 +29,18 @@ impl Projection {
         let Some(run) = record.run else {
             return Ok(());
         };
-        let key = run_key(run);
-        if let Some(report) = self.live.get_mut(&key) {
+        if let Some(report) = self.live.get_mut(&run) {
             report.add(record);
         } else if let Some(mut report) = fold(db, run)? {
             report.add(record);
-            self.live.insert(key, report);
+            self.live.insert(run, report);
         } else if let Some(report) = Report::begin(record) {
-            self.live.insert(key, report);
+            self.live.insert(run, report);
         } else {
             return Ok(());
         }
         if shown(&record.event) {
-            self.touched.insert(key);
+            self.touched.insert(run);
         }
         Ok(())
     }
@@ -54,12 +53,12 @@ impl Projection {
         let mut put = db.prepare(
             "INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
-        for key in self.touched.drain() {
-            let Some(report) = self.live.get(&key) else {
+        for run in self.touched.drain() {
+            let Some(report) = self.live.get(&run) else {
                 continue;
             };
             put.execute(params![
-                key,
+                run.to_bytes(),
                 report.task,
                 report.state.as_str(),
                 report.trigger,
@@ -115,7 +114,7 @@ fn shown(event: &Event) -> bool {
 
 /// The report of a run from its records; `None` when none of them begins it.
 pub(crate) fn fold(db: &Connection, run: RunId) -> Result<Option<Report>> {
-    let key = run_key(run);
+    let key = run.to_bytes();
     let wrap = || JournalError::sqlite("read the records of a run");
     let known = db
         .query_row("SELECT 1 FROM runs WHERE run = ?1", [key], |_| Ok(()))

@@ -1,6 +1,5 @@
 //! Questions to the journal: which records, which runs.
 
-use crate::entry::run_key;
 use crate::schema::column;
 use keepwell_model::capability::{Capability, Class};
 use keepwell_model::event::{Event, Mode};
@@ -109,7 +108,7 @@ impl Filter {
     pub(crate) fn conditions(&self) -> Where {
         let mut all = Where::default();
         if let Some(run) = self.run {
-            all.and("run = ?", run_key(run).to_vec());
+            all.and("run = ?", run.to_bytes().to_vec());
         }
         if let Some(task) = &self.task {
             all.and("task = ?", task.clone());
@@ -148,7 +147,7 @@ impl RunQuery {
             all.and("state = ?", state.as_str().to_owned());
         }
         if let Some(run) = self.before {
-            all.and("run < ?", run_key(run).to_vec());
+            all.and("run < ?", run.to_bytes().to_vec());
         }
         all
     }

@@ -30,7 +30,11 @@ const ITEM_BYTES: usize = 512;
 /// One thing to write.
 #[derive(Debug)]
 pub(crate) enum Write {
-    Entry(Box<Entry>),
+    Entry {
+        entry: Box<Entry>,
+        /// Keep the signed head that covers it.
+        keep: bool,
+    },
     Shards {
         store: String,
         shards: Vec<Remembered>,
@@ -277,7 +281,7 @@ fn size(write: &Write) -> usize {
     ITEM_BYTES
         + match write {
             // The record and its encoding.
-            Write::Entry(entry) => 2 * entry.bytes.len(),
+            Write::Entry { entry, .. } => 2 * entry.bytes.len(),
             Write::Shards { shards, gone, .. } => {
                 let shards: usize = shards.iter().map(|s| s.shard.len() + 64).sum();
                 shards + gone.iter().map(|name| name.len() + 24).sum::<usize>()

@@ -1,6 +1,6 @@
 //! Reading the journal and the state beside it. Any number of readers, also in other processes.
 
-use crate::entry::{read, run_of};
+use crate::entry::read;
 use crate::error::{JournalError, Result};
 use crate::merkle::inclusion_path;
 use crate::note::Checkpoint;
@@ -290,8 +290,7 @@ impl Reader {
 }
 
 fn run_at(row: &Row<'_>, at: usize) -> rusqlite::Result<RunId> {
-    let odd = || conversion(at, "a run id");
-    run_of(row.get(at)?).ok_or_else(odd)
+    row.get(at).map(RunId::from_bytes)
 }
 
 /// A word of the model, as its JSON spells it.

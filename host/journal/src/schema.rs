@@ -1,6 +1,7 @@
 //! The database's tables, and the ways a connection to it is opened.
 
 use crate::error::{JournalError, Result};
+use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -21,9 +22,14 @@ const VALUE_MAX_BYTES: i32 = 8 << 20;
 /// The write-ahead log is folded into the database after this many pages (16 MiB): fewer fsyncs
 /// under load, and still small enough to replay at once after a crash.
 const WAL_PAGES: i64 = 4_096;
+/// A writer that ends leaves a write-ahead log up to this size: folding it costs two syncs, which a
+/// short run would pay for nothing, and whoever opens next reads it in half a millisecond.
+const LOG_LEFT_BYTES: u64 = 1 << 20;
 /// A reader waits this long for the short moments in which SQLite excludes readers.
 const BUSY_MS: u64 = 5_000;
 
+/// One statement a line, each exactly as SQLite will keep it.
+///
 /// `entries` is the journal. `nodes` holds the complete subtrees of 256, 65,536, … leaves, so that
 /// opening and proving read few hashes. `head` is the signed head over all entries, replaced with
 /// each batch; `checkpoints` are those that are kept. The rest is state made from the records
@@ -63,12 +69,26 @@ pub(crate) fn open_writer(dir: &Path, create: bool) -> Result<Connection> {
         .map_err(JournalError::sqlite("open the file"))?;
     let prepare = || {
         guard(&db)?;
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         db.pragma_update(None, "journal_mode", "wal")?;
         db.pragma_update(None, "synchronous", "full")?;
         db.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)
     };
     prepare().map_err(JournalError::sqlite("prepare writing"))?;
     Ok(db)
+}
+
+/// Folds the write-ahead log into the database, so that the one file is everything; a small log
+/// only when `all` is asked for. Readers are not waited for, and what stays in the log is as
+/// durable there.
+pub(crate) fn fold_log(db: &Connection, dir: &Path, all: bool) -> rusqlite::Result<()> {
+    let log = std::fs::metadata(dir.join(format!("{DATABASE}-wal")));
+    let bytes = log.map_or(0, |log| log.len());
+    if bytes == 0 || (bytes <= LOG_LEFT_BYTES && !all) {
+        return Ok(());
+    }
+    db.busy_timeout(std::time::Duration::ZERO)?;
+    db.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()))
 }
 
 /// A connection that cannot write. Works beside a living writer, and on a copy in a directory
@@ -107,7 +127,7 @@ pub(crate) fn open_reader(dir: &Path) -> Result<Connection> {
 /// to return values without bound.
 fn guard(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(std::time::Duration::from_millis(BUSY_MS))?;
-    db.pragma_update(None, "trusted_schema", false)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     db.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)?;
     Ok(())
 }
@@ -131,14 +151,10 @@ fn uri(path: &Path, suffix: &str) -> String {
 /// The version is ours and the tables are exactly those we make: no view stands in for a table,
 /// no trigger changes what is written.
 pub(crate) fn check(db: &Connection, dir: &Path) -> Result<()> {
-    let read = JournalError::sqlite("read the schema");
-    let (found, is, should) = (|| {
-        let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let fresh = Connection::open_in_memory()?;
-        fresh.execute_batch(TABLES)?;
-        Ok((found, listed(db)?, listed(&fresh)?))
-    })()
-    .map_err(read)?;
+    let read = || JournalError::sqlite("read the schema");
+    let found: i64 = db
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(read())?;
     if found != VERSION {
         return Err(JournalError::Version {
             dir: dir.to_owned(),
@@ -146,7 +162,7 @@ pub(crate) fn check(db: &Connection, dir: &Path) -> Result<()> {
             known: VERSION,
         });
     }
-    if is != should {
+    if !is_made_by(db, TABLES).map_err(read())? {
         return Err(JournalError::broken(
             dir,
             "its tables are not those this version makes",
@@ -155,13 +171,28 @@ pub(crate) fn check(db: &Connection, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-type Listed = Vec<(String, String, Option<String>)>;
-
-fn listed(db: &Connection) -> rusqlite::Result<Listed> {
-    let sql = "SELECT type, name, sql FROM sqlite_schema ORDER BY type, name LIMIT 100";
-    let mut rows = db.prepare(sql)?;
-    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    rows.collect()
+/// Whether the database holds what `statements`, one a line, make, and nothing else. SQLite keeps
+/// the text of each as it was given, so no second database is needed to compare with.
+fn is_made_by(db: &Connection, statements: &str) -> rusqlite::Result<bool> {
+    let lines = statements.lines().filter_map(|line| line.strip_suffix(';'));
+    let mut should: Vec<&str> = lines.collect();
+    should.sort_unstable();
+    let mut is = db.prepare("SELECT sql, lower(type), name FROM sqlite_schema ORDER BY sql")?;
+    let mut is = is.query([])?;
+    for sql in should {
+        let mut words = sql.split([' ', '(']).skip(1);
+        let kind = words.next().map(str::to_ascii_lowercase);
+        let made = [Some(sql), kind.as_deref(), words.next()];
+        let Some(row) = is.next()? else {
+            return Ok(false);
+        };
+        for (column, made) in made.into_iter().enumerate() {
+            if row.get_ref(column)?.as_str_or_null()? != made {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(is.next()?.is_none())
 }
 
 /// The origin this journal was made with.
@@ -180,4 +211,24 @@ pub(crate) fn column(number: u64) -> i64 {
 /// The inverse of [`column`]. Nothing negative is ever written.
 pub(crate) fn number(column: i64) -> u64 {
     u64::try_from(column).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_compared_as_sqlite_keeps_them() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(TABLES).unwrap();
+        assert!(is_made_by(&db, TABLES).unwrap());
+        for change in [
+            "CREATE TABLE more(x)",
+            "DROP TABLE more; DROP INDEX entries_at",
+            "CREATE INDEX entries_at ON entries(kind)",
+        ] {
+            db.execute_batch(change).unwrap();
+            assert!(!is_made_by(&db, TABLES).unwrap(), "{change}");
+        }
+    }
 }

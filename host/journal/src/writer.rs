@@ -1,16 +1,16 @@
 //! The one writer: takes what is queued, writes it in one transaction, signs the new head.
 
-use crate::entry::{Entry, run_key};
+use crate::entry::Entry;
 use crate::error::{JournalError, Result};
-use crate::files::{WriterLock, write_checkpoint};
+use crate::files::{Wait, WriterLock, write_checkpoint};
 use crate::key::{NodeKey, VerifierKey};
 use crate::merkle::{Frontier, Node};
 use crate::note::Checkpoint;
 use crate::projection::Projection;
 use crate::queue::{Answer, Item, Queue, Write};
-use crate::schema::column;
+use crate::schema::{column, fold_log};
 use crate::tree::STORED_EVERY;
-use keepwell_model::event::Event;
+use keepwell_model::id::RunId;
 use keepwell_model::store::Remembered;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::PathBuf;
@@ -26,6 +26,10 @@ pub(crate) struct Writer {
     pub(crate) verifier: VerifierKey,
     pub(crate) frontier: Frontier,
     pub(crate) projection: Projection,
+    /// The signed head, while the file `checkpoint` does not have it.
+    pub(crate) untold: Option<String>,
+    /// A checkpoint was asked for: whoever takes it away may take the database's file along.
+    pub(crate) fold: bool,
     pub(crate) _lock: WriterLock,
 }
 
@@ -54,6 +58,12 @@ impl Writer {
                 }
             };
         }
+        // Everything is durable where it is, so a failure here loses nothing. The file then tells
+        // of a write-ahead log that is taken away, also one without a kept checkpoint in it.
+        if let Some(note) = self.untold.take() {
+            let _ = write_checkpoint(&self.dir, &note, Wait::Nothing);
+        }
+        let _ = fold_log(&self.db, &self.dir, self.fold);
     }
 
     /// One batch in one transaction. Answers stand in the order of the items.
@@ -62,14 +72,14 @@ impl Writer {
             .map_err(JournalError::sqlite("begin writing"))?;
         let mut frontier = self.frontier.clone();
         let mut answers = Vec::with_capacity(batch.len());
-        let mut keep = false;
+        let (mut keep, mut wait) = (false, Wait::Nothing);
         for item in batch {
             answers.push(Ok(match &item.write {
-                Write::Entry(entry) => {
+                Write::Entry { entry, keep: kept } => {
                     self.projection.add(&tx, &entry.record)?;
                     let index = frontier.size();
                     insert(&tx, &mut frontier, entry).map_err(JournalError::sqlite("append"))?;
-                    keep |= matches!(entry.record.event, Event::RunEnded { .. });
+                    keep |= *kept;
                     Answer::Index(index)
                 }
                 Write::Shards {
@@ -87,7 +97,7 @@ impl Writer {
                     Answer::Done
                 }
                 Write::Checkpoint => {
-                    keep = true;
+                    (keep, wait) = (true, Wait::Disk);
                     Answer::Done
                 }
                 Write::Nothing => Answer::Done,
@@ -106,16 +116,21 @@ impl Writer {
         tx.commit().map_err(JournalError::sqlite("commit"))?;
         self.frontier = frontier;
         self.projection.settle();
+        self.untold = Some(note.clone());
         if keep {
-            self.publish(batch, &mut answers, &note);
+            self.publish(batch, &mut answers, &note, wait);
         }
         Ok(answers)
     }
 
     /// Puts a kept checkpoint into the file. The database has it already, so a failure here
     /// concerns only those who asked for the checkpoint; the next one tries again.
-    fn publish(&self, batch: &[Item], answers: &mut [Result<Answer>], note: &str) {
-        let published = write_checkpoint(&self.dir, note);
+    fn publish(&mut self, batch: &[Item], answers: &mut [Result<Answer>], note: &str, wait: Wait) {
+        self.fold |= wait == Wait::Disk;
+        let published = write_checkpoint(&self.dir, note, wait);
+        if published.is_ok() {
+            self.untold = None;
+        }
         for (item, answer) in batch.iter().zip(answers) {
             if matches!(item.write, Write::Checkpoint) {
                 *answer = published.clone().map(|()| Answer::Note(note.to_owned()));
@@ -142,7 +157,7 @@ fn insert(tx: &Connection, frontier: &mut Frontier, entry: &Entry) -> rusqlite::
             entry.leaf,
             column(record.at),
             record.event.kind(),
-            record.run.map(run_key),
+            record.run.map(RunId::to_bytes),
             record.task,
             entry.bytes,
         ])?;

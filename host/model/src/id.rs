@@ -24,6 +24,16 @@ impl RunId {
         Self(uuid::Builder::from_unix_timestamp_millis(unix_ms, &random).into_uuid())
     }
 
+    /// The inverse of [`Self::to_bytes`].
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
+    /// Its 16 bytes, which sort as the ids do.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.into_bytes()
+    }
+
     /// The last 8 hex digits: random, and enough to tell the runs of a node apart by eye.
     pub fn short(&self) -> String {
         let text = self.0.simple().to_string();

@@ -4,6 +4,7 @@ use super::stage::{DONE, FAILED, Stage, WARNED};
 use crate::clear;
 use crate::error::{Error, Result};
 use crate::places::{Places, write};
+use crate::step::expect_success;
 use std::path::Path;
 
 /// Files of the state that belong to a copy of the journal. The lock stays, and SQLite makes its
@@ -21,6 +22,8 @@ pub(crate) fn show(stage: &Stage, forged: &Path) -> Result<()> {
     println!("\nThe journal");
     stage.show(&["audit", "verify"], &[DONE])?;
 
+    // Keeping a checkpoint puts what is in the write-ahead log into the file that is copied.
+    expect_success(&mut stage.command(&["audit", "checkpoint"]))?;
     clear::anew(&Places::find()?, forged)?;
     let state = stage.node().join("state");
     let mut flipped = None;

@@ -46,6 +46,46 @@ fn what_is_committed_is_there_in_order_and_again_after_opening() {
 }
 
 #[test]
+fn the_end_of_a_run_is_one_commit_with_its_checkpoint() {
+    let (dir, journal) = fresh();
+    let file = || std::fs::read_to_string(dir.path().join("checkpoint")).unwrap();
+    let reader = journal.reader().unwrap();
+    journal.append(due(run_id(0))).unwrap();
+    journal.commit(ended(run_id(0), RunState::Done)).unwrap();
+    assert_eq!(reader.checkpoint().unwrap().unwrap(), file());
+    assert!(file().starts_with(&format!("{}\n2\n", crate::common::ORIGIN)));
+    journal.commit(line(20)).unwrap();
+    assert!(
+        file().contains("\n2\n"),
+        "a record alone keeps no checkpoint"
+    );
+    assert_eq!(journal.commit_with_checkpoint(line(21)).unwrap(), 3);
+    assert_eq!(reader.checkpoint().unwrap().unwrap(), file());
+    let verified = verify(dir.path(), &verifier(), Some(&file()), &mut |_, _| {}).unwrap();
+    // The first is that of the empty journal.
+    assert_eq!((verified.size, verified.checkpoints), (4, 3));
+}
+
+/// The write-ahead log that short runs leave for the next must not grow without end.
+#[test]
+fn many_short_runs_leave_a_bounded_log_behind() {
+    let (dir, journal) = fresh();
+    drop(journal);
+    let mut most = 0;
+    for n in 0..60 {
+        let journal = Journal::open(dir.path(), &key()).unwrap();
+        journal.append(due(run_id(n))).unwrap();
+        journal.commit(ended(run_id(n), RunState::Done)).unwrap();
+        drop(journal);
+        let log = dir.path().join("journal.db-wal").metadata();
+        most = most.max(log.map_or(0, |log| log.len()));
+    }
+    assert!((1..=1 << 20).contains(&most), "{most} bytes");
+    let verified = verify(dir.path(), &verifier(), None, &mut |_, _| {}).unwrap();
+    assert_eq!((verified.size, verified.checkpoints), (120, 61));
+}
+
+#[test]
 fn dropping_the_journal_writes_what_was_appended() {
     let (dir, journal) = fresh();
     journal.append(line(0)).unwrap();

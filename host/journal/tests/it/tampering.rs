@@ -81,6 +81,8 @@ fn no_flipped_byte_changes_a_record_unnoticed() {
 #[test]
 fn a_file_cut_at_any_page_is_noticed() {
     let dir = small();
+    // Whoever closes last folds the write-ahead log into the file.
+    sql(dir.path(), "SELECT 1");
     let originals = records(dir.path()).unwrap();
     let path = dir.path().join("journal.db");
     let bytes = std::fs::read(&path).unwrap();
@@ -111,6 +113,48 @@ fn deleting_at_the_end_is_noticed_even_after_the_last_kept_checkpoint() {
             panic!("{from} was not noticed");
         };
         assert_eq!((has, signed), (from, 11));
+        assert!(Journal::open(dir.path(), &key()).is_err());
+    }
+}
+
+/// What a short run wrote is still in the write-ahead log when it ends; the file tells of it.
+#[test]
+fn taking_the_write_ahead_log_away_is_noticed() {
+    let dir = small();
+    let journal = Journal::open(dir.path(), &key()).unwrap();
+    journal.checkpoint().unwrap();
+    drop(journal);
+    let log = dir.path().join("journal.db-wal");
+    assert_eq!(std::fs::metadata(&log).map_or(0, |log| log.len()), 0);
+    let journal = Journal::open(dir.path(), &key()).unwrap();
+    journal.append(due(run_id(4))).unwrap();
+    journal.append(line(30)).unwrap();
+    drop(journal);
+    assert!(log.metadata().unwrap().len() > 0);
+    assert_eq!(check(dir.path()).unwrap().size, 13);
+    std::fs::remove_file(&log).unwrap();
+    assert!(matches!(
+        check(dir.path()),
+        Err(VerifyError::Truncated {
+            has: 11,
+            signed: 13
+        })
+    ));
+    assert!(Journal::open(dir.path(), &key()).is_err());
+}
+
+#[test]
+fn a_checkpoint_file_lost_in_a_power_cut_is_made_again_and_a_forged_one_is_not() {
+    for lost in ["", "\0\0\0"] {
+        let dir = small();
+        let path = dir.path().join("checkpoint");
+        let note = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, lost).unwrap();
+        assert_eq!(check(dir.path()).unwrap().size, 11);
+        drop(Journal::open(dir.path(), &key()).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), note);
+        std::fs::write(&path, note.replacen("11", "10", 1)).unwrap();
+        assert!(check(dir.path()).is_err());
         assert!(Journal::open(dir.path(), &key()).is_err());
     }
 }

@@ -188,7 +188,7 @@ impl<'a> RunLog<'a> {
         self.observer.progress(progress);
     }
 
-    /// The last event, and the checkpoint that covers it.
+    /// The last event. The journal keeps the signed head that covers it in the same transaction.
     pub fn end(mut self, ended: Result<RunState, Halt>) -> Result<Report> {
         let event = match ended {
             Ok(state) => Event::RunEnded {
@@ -214,7 +214,6 @@ impl<'a> RunLog<'a> {
             Halt::Journal(error) => error,
             Halt::End { reason, .. } => Error::failed(reason),
         })?;
-        self.journal.checkpoint()?;
         Ok(self.report)
     }
 }
