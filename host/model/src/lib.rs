@@ -10,6 +10,7 @@ pub mod id;
 pub mod limits;
 pub mod manifest;
 pub mod report;
+pub mod slot;
 pub mod state;
 pub mod store;
 pub mod units;

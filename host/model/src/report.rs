@@ -271,6 +271,14 @@ impl Report {
             | Event::TaskPaused { .. }
             | Event::TaskResumed { .. }
             | Event::TaskSkip { .. }
+            | Event::TaskSkipUsed { .. }
+            | Event::RunAsked { .. }
+            | Event::BackfillAsked { .. }
+            | Event::AskSettled { .. }
+            | Event::SlotMissed { .. }
+            | Event::SlotSkipped { .. }
+            | Event::SlotDoneByHand { .. }
+            | Event::Pruned { .. }
             | Event::ExpiryIntended { .. }
             | Event::Expired { .. } => {}
         }

@@ -7,7 +7,7 @@ use crate::node;
 use crate::pipeline::{self, Due, Silent};
 use crate::plugins;
 use crate::show;
-use keepwell_journal::RunQuery;
+use keepwell_journal::{PAUSED, RunQuery, SKIP_NEXT};
 use keepwell_model::event::{Event, Mode, Record};
 use keepwell_model::gate::Consent;
 use keepwell_model::report::Report;
@@ -56,8 +56,8 @@ pub(super) fn task(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Pause { task, reason } => flag(
             global,
             task,
-            "paused",
-            Some(reason),
+            PAUSED,
+            "set",
             Event::TaskPaused {
                 reason: reason.clone(),
             },
@@ -65,8 +65,8 @@ pub(super) fn task(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Resume { task, reason } => flag(
             global,
             task,
-            "paused",
-            None,
+            PAUSED,
+            "cleared",
             Event::TaskResumed {
                 reason: reason.clone(),
             },
@@ -74,8 +74,8 @@ pub(super) fn task(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Skip { task, reason } => flag(
             global,
             task,
-            "skip-next",
-            Some(reason),
+            SKIP_NEXT,
+            "set",
             Event::TaskSkip {
                 reason: reason.clone(),
             },
@@ -112,7 +112,7 @@ fn list(global: &Global) -> Result<Exit> {
             task: name.to_owned(),
             plugin: task.file.plugin.clone(),
             plugin_task: task.plugin_task().to_owned(),
-            paused: reader.flag(name, "paused")?,
+            paused: reader.flag(name, PAUSED)?,
             schedule: task.file.schedule.as_ref().map(|s| s.cron.clone()),
             last_state: last.as_ref().map(|r| r.state),
             last_began: last.as_ref().map(|r| r.started),
@@ -207,12 +207,11 @@ fn flag(
     global: &Global,
     name: &str,
     flag: &str,
-    value: Option<&str>,
+    is: &str,
     event: Event,
 ) -> Result<Exit> {
     let node = pipeline::open(global.dir())?;
     let task = node.config.task(name)?;
-    node.journal.set_flag(task.name.as_str(), flag, value)?;
     node.journal.commit(Record {
         at: crate::clock::now_ms(),
         run: None,
@@ -221,7 +220,6 @@ fn flag(
         event,
     })?;
     node.journal.checkpoint()?;
-    let is = if value.is_some() { "set" } else { "cleared" };
     show::say(&format!("`{flag}` of task {name} is {is}"));
     Ok(Exit::Done)
 }

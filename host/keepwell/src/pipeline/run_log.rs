@@ -132,6 +132,8 @@ impl<'a> RunLog<'a> {
                 trigger: due.trigger.clone(),
                 mode: due.mode,
                 settings: due.settings.clone(),
+                slot: None,
+                asked: None,
             },
         };
         let report = Report::begin(&record)
