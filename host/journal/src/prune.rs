@@ -14,10 +14,13 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
+use std::time::{Duration, Instant};
 
 /// Entries whose contents go in one transaction. Whoever commits meanwhile waits for one such
 /// transaction, which must take far less than the 50 ms a start may be held up.
-const ENTRIES_AT_ONCE: usize = 256;
+const ENTRIES_AT_ONCE: usize = 64;
+/// Longest pause between two such transactions, when the disk is slow.
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Runs that are looked for at a time, and handed to the writer together.
 const RUNS_AT_ONCE: u64 = 64;
 
@@ -110,9 +113,12 @@ impl Journal {
                 why: why.to_owned(),
                 now_ms,
             };
+            let since = Instant::now();
             let Answer::Pruned(cutting) = self.commit_answer(Write::Prune(cut))? else {
                 unreachable!("pruning is answered by what was pruned")
             };
+            // Half of the time is left to others, who then do not queue behind the next share.
+            std::thread::sleep(since.elapsed().min(PAUSE_MAX));
             pruned += cutting.pruned;
             runs.drain(..cutting.passed);
         }

@@ -21,7 +21,7 @@ pub const RECORD_MAX_BYTES: usize = 1 << 20;
 const VALUE_MAX_BYTES: i32 = 8 << 20;
 /// The write-ahead log is folded into the database after this many pages (16 MiB): fewer fsyncs
 /// under load, and still small enough to replay at once after a crash.
-const WAL_PAGES: i64 = 4_096;
+const WAL_PAGES: i64 = 1_024;
 /// A writer that ends leaves a write-ahead log up to this size: folding it costs two syncs, which a
 /// short run would pay for nothing, and whoever opens next reads it in half a millisecond.
 const LOG_LEFT_BYTES: u64 = 1 << 20;
