@@ -27,6 +27,9 @@ impl Entry {
         if i64::try_from(record.at).is_err() {
             return refused(format!("its time {} lies beyond all times", record.at));
         }
+        if let Some(why) = crate::slots::senseless(&record) {
+            return refused(why.into());
+        }
         let bytes = match serde_json::to_vec(&record) {
             Ok(bytes) => bytes,
             Err(e) => return refused(e.to_string()),

@@ -1,5 +1,6 @@
 //! What can go wrong with the journal, and what kind of wrong it is.
 
+use keepwell_model::slot::Taken;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub enum ErrorKind {
     Unavailable,
     /// There is no journal, or no such entry.
     NotFound,
+    /// Somebody else was first: the slot is taken, or what was asked for is settled.
+    Taken,
     /// The caller asked for something that cannot be.
     Usage,
 }
@@ -30,6 +33,8 @@ pub enum JournalError {
         found: i64,
         known: i64,
     },
+    #[error("the journal in `{}` was made by an older version; the next verb that writes renews it, such as `keepwell audit checkpoint`", dir.display())]
+    Old { dir: PathBuf },
     #[error("the journal cannot be written, so nothing may change: {cause}")]
     Unavailable { cause: Arc<str> },
     #[error("cannot {doing} `{}`", path.display())]
@@ -51,10 +56,16 @@ pub enum JournalError {
     NotFound { dir: PathBuf },
     #[error("the last checkpoint covers {size} entries, and entry {index} is not among them")]
     NoSuchEntry { index: u64, size: u64 },
+    #[error("the contents of entry {index} were pruned; its hash is all that is left")]
+    Pruned { index: u64 },
     #[error("a journal already exists in `{}`", dir.display())]
     Exists { dir: PathBuf },
     #[error("the record cannot be journaled: {why}")]
     Record { why: String },
+    #[error("the slot of task `{task}` at {due} ms is taken: {why}")]
+    SlotTaken { task: String, due: u64, why: Taken },
+    #[error("what entry {asked} asked for is settled already, or was never asked")]
+    Settled { asked: u64 },
     #[error("`{origin}` is not an origin: {why}")]
     Origin { origin: String, why: &'static str },
 }
@@ -75,8 +86,13 @@ impl JournalError {
                 }
                 Some(_) | None => ErrorKind::Unavailable,
             },
-            Self::NotFound { .. } | Self::NoSuchEntry { .. } => ErrorKind::NotFound,
-            Self::Exists { .. } | Self::Record { .. } | Self::Origin { .. } => ErrorKind::Usage,
+            Self::NotFound { .. } | Self::NoSuchEntry { .. } | Self::Pruned { .. } => {
+                ErrorKind::NotFound
+            }
+            Self::SlotTaken { .. } | Self::Settled { .. } => ErrorKind::Taken,
+            Self::Exists { .. } | Self::Old { .. } | Self::Record { .. } | Self::Origin { .. } => {
+                ErrorKind::Usage
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::note::Checkpoint;
 use crate::projection::Projection;
 use crate::queue::{Answer, Queue, Write};
 use crate::reader::Reader;
-use crate::schema::{DATABASE, check, create, open_writer, origin};
+use crate::schema::{DATABASE, Version, create, open_writer, origin, version};
 use crate::tree::frontier;
 use crate::writer::Writer;
 use keepwell_model::event::{Event, Record};
@@ -88,7 +88,8 @@ impl Journal {
         Self::open(dir, key)
     }
 
-    /// Opens the journal in `dir` for writing. Its signed head must cover exactly what is stored,
+    /// Opens the journal in `dir` for writing, and renews its tables if the version before made
+    /// it. Its signed head must cover exactly what is stored,
     /// and the file `checkpoint` must not know of more.
     pub fn open(dir: &Path, key: &NodeKey) -> Result<Self> {
         if !dir.join(DATABASE).is_file() {
@@ -98,7 +99,7 @@ impl Journal {
         }
         let lock = WriterLock::take(dir)?;
         let db = open_writer(dir, false)?;
-        check(&db, dir)?;
+        let version = version(&db, dir)?;
         let verifier = key.verifier(&origin(&db)?)?;
         let note: String = db
             .query_row("SELECT note FROM head", [], |row| row.get(0))
@@ -129,7 +130,7 @@ impl Journal {
             None => write_checkpoint(dir, &note, Wait::Disk)?,
         }
         let queue = Arc::new(Queue::default());
-        let writer = Writer {
+        let mut writer = Writer {
             db,
             dir: dir.to_owned(),
             key: key.clone(),
@@ -140,6 +141,10 @@ impl Journal {
             fold: false,
             _lock: lock,
         };
+        match version {
+            Version::Current => {}
+            Version::Old => writer.migrate()?,
+        }
         let shared = queue.clone();
         let thread = std::thread::Builder::new()
             .name("journal".into())
@@ -154,12 +159,20 @@ impl Journal {
 
     /// Queues a record, in order, without waiting for the disk. It is written within 50 ms, or
     /// with the next commit.
+    ///
+    /// A record that the journal may refuse (about a slot, or settling what was asked) must be
+    /// committed, so that somebody is there to hear it.
     pub fn append(&self, record: Record) -> Result<()> {
+        if crate::slots::is_about(&record.event) || crate::control::settles(&record.event) {
+            let why = "it may be refused, so it is committed, not appended".into();
+            return Err(JournalError::Record { why });
+        }
         self.0.queue.append(write_of(record)?)
     }
 
     /// Writes a record; when this returns, it and everything appended before is durable. Returns
-    /// its index. After an error the record is not in the journal. The end of a run keeps the
+    /// its index. After an error the record is not in the journal: of several that start the same
+    /// slot, one is written and the others fail with [`JournalError::SlotTaken`]. The end of a run keeps the
     /// signed head, as [`Self::commit_with_checkpoint`] does.
     pub fn commit(&self, record: Record) -> Result<u64> {
         self.commit_write(write_of(record)?)
@@ -173,10 +186,16 @@ impl Journal {
     }
 
     fn commit_write(&self, write: Write) -> Result<u64> {
-        match self.0.queue.commit(write)? {
+        match self.commit_answer(write)? {
             Answer::Index(index) => Ok(index),
-            Answer::Note(_) | Answer::Done => unreachable!("a record is answered by its index"),
+            Answer::Note(_) | Answer::Pruned(_) | Answer::Done => {
+                unreachable!("a record is answered by its index")
+            }
         }
+    }
+
+    pub(crate) fn commit_answer(&self, write: Write) -> Result<Answer> {
+        self.0.queue.commit(write)
     }
 
     /// Returns when everything appended before is durable.
@@ -196,7 +215,9 @@ impl Journal {
     pub fn checkpoint(&self) -> Result<String> {
         match self.0.queue.commit(Write::Checkpoint)? {
             Answer::Note(note) => Ok(note),
-            Answer::Index(_) | Answer::Done => unreachable!("a checkpoint is answered by its note"),
+            Answer::Index(_) | Answer::Pruned(_) | Answer::Done => {
+                unreachable!("a checkpoint is answered by its note")
+            }
         }
     }
 
@@ -215,16 +236,6 @@ impl Journal {
                 return Ok(());
             }
         }
-    }
-
-    /// Sets or (with `None`) clears a flag of a task; durable when it returns.
-    pub fn set_flag(&self, task: &str, flag: &str, value: Option<&str>) -> Result<()> {
-        let write = Write::Flag {
-            task: task.to_owned(),
-            flag: flag.to_owned(),
-            value: value.map(str::to_owned),
-        };
-        self.0.queue.commit(write).map(drop)
     }
 
     /// A connection of its own for reading. It sees what is durable.

@@ -18,24 +18,38 @@ const LIVE_MAX: usize = 256;
 /// The folds of the runs that go on, and which of them the current batch touched.
 #[derive(Debug, Default)]
 pub(crate) struct Projection {
-    live: HashMap<RunId, Report>,
+    live: HashMap<RunId, Live>,
     touched: HashSet<RunId>,
+}
+
+/// A run's report so far, and the bytes of its records.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) report: Report,
+    pub(crate) bytes: u64,
+}
+
+impl Live {
+    fn add(&mut self, record: &Record, bytes: u64) {
+        self.report.add(record);
+        self.bytes += bytes;
+    }
 }
 
 impl Projection {
     /// Takes in a record that is about to be inserted (and is not yet, so that folding a run
     /// again from the journal does not count it twice).
-    pub(crate) fn add(&mut self, db: &Connection, record: &Record) -> Result<()> {
+    pub(crate) fn add(&mut self, db: &Connection, record: &Record, bytes: u64) -> Result<()> {
         let Some(run) = record.run else {
             return Ok(());
         };
-        if let Some(report) = self.live.get_mut(&run) {
-            report.add(record);
-        } else if let Some(mut report) = fold(db, run)? {
-            report.add(record);
-            self.live.insert(run, report);
+        if let Some(live) = self.live.get_mut(&run) {
+            live.add(record, bytes);
+        } else if let Some(mut live) = fold(db, run)? {
+            live.add(record, bytes);
+            self.live.insert(run, live);
         } else if let Some(report) = Report::begin(record) {
-            self.live.insert(run, report);
+            self.live.insert(run, Live { report, bytes });
         } else {
             return Ok(());
         }
@@ -45,16 +59,26 @@ impl Projection {
         Ok(())
     }
 
+    /// The state of a run, also of one whose row this batch has not written yet.
+    pub(crate) fn state(&self, db: &Connection, run: RunId) -> rusqlite::Result<Option<RunState>> {
+        if let Some(live) = self.live.get(&run) {
+            return Ok(Some(live.report.state));
+        }
+        db.prepare_cached("SELECT state FROM runs WHERE run = ?1")?
+            .query_row([run.to_bytes()], |row| crate::reader::word(row, 0))
+            .optional()
+    }
+
     /// Writes the rows of the runs that were touched.
     pub(crate) fn store(&mut self, db: &Connection) -> rusqlite::Result<()> {
         if self.touched.is_empty() {
             return Ok(());
         }
         let mut put = db.prepare(
-            "INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         for run in self.touched.drain() {
-            let Some(report) = self.live.get(&run) else {
+            let Some(Live { report, bytes }) = self.live.get(&run) else {
                 continue;
             };
             put.execute(params![
@@ -70,15 +94,22 @@ impl Projection {
                 column(report.applied.done),
                 column(report.applied.bytes),
                 report.checkpoint,
+                column(*bytes),
             ])?;
         }
         Ok(())
     }
 
+    /// The run was forgotten: it must not be written again.
+    pub(crate) fn let_go(&mut self, run: RunId) {
+        self.live.remove(&run);
+        self.touched.remove(&run);
+    }
+
     /// After a batch is durable: lets go of the runs that ended.
     pub(crate) fn settle(&mut self) {
         self.live
-            .retain(|_, report| report.state == RunState::Running);
+            .retain(|_, live| live.report.state == RunState::Running);
         if self.live.len() > LIVE_MAX {
             self.live.clear();
         }
@@ -112,8 +143,8 @@ fn shown(event: &Event) -> bool {
     )
 }
 
-/// The report of a run from its records; `None` when none of them begins it.
-pub(crate) fn fold(db: &Connection, run: RunId) -> Result<Option<Report>> {
+/// A run from its records; `None` when none of them begins it.
+pub(crate) fn fold(db: &Connection, run: RunId) -> Result<Option<Live>> {
     let key = run.to_bytes();
     let wrap = || JournalError::sqlite("read the records of a run");
     let known = db
@@ -127,13 +158,15 @@ pub(crate) fn fold(db: &Connection, run: RunId) -> Result<Option<Report>> {
         .prepare("SELECT idx, bytes FROM entries WHERE run = ?1 ORDER BY idx")
         .map_err(wrap())?;
     let mut rows = rows.query([key]).map_err(wrap())?;
-    let mut report: Option<Report> = None;
+    let mut live: Option<Live> = None;
     while let Some(row) = rows.next().map_err(wrap())? {
         let (_, record) = read(row)?;
-        match &mut report {
-            Some(report) => report.add(&record),
-            None => report = Report::begin(&record),
+        let bytes = row.get_ref(1).map_err(wrap())?.as_blob();
+        let bytes = bytes.map_or(0, |bytes| bytes.len() as u64);
+        match &mut live {
+            Some(live) => live.add(&record, bytes),
+            None => live = Report::begin(&record).map(|report| Live { report, bytes }),
         }
     }
-    Ok(report)
+    Ok(live)
 }

@@ -128,6 +128,8 @@ impl Filter {
         if let Some(index) = self.after_index {
             all.and("idx > ?", column(index));
         }
+        // What was pruned is found by nothing.
+        all.and("kind <> ?", String::new());
         all
     }
 
@@ -137,8 +139,12 @@ impl Filter {
     }
 }
 
+/// Columns of a run as lists show it.
+const RUN_COLUMNS: &str = "SELECT run, task, state, trigger, mode, started, ended, line, reason, actions_done, bytes FROM runs";
+
 impl RunQuery {
-    pub(crate) fn conditions(&self) -> Where {
+    /// The statement and its values. Whatever is asked, an index has the runs in this order.
+    pub(crate) fn statement(&self) -> (String, Vec<Value>) {
         let mut all = Where::default();
         if let Some(task) = &self.task {
             all.and("task = ?", task.clone());
@@ -149,7 +155,10 @@ impl RunQuery {
         if let Some(run) = self.before {
             all.and("run < ?", run.to_bytes().to_vec());
         }
-        all
+        let sql = all.sql(RUN_COLUMNS, " ORDER BY run DESC LIMIT ?");
+        let mut values = all.values;
+        values.push(column(self.limit.unwrap_or(u64::MAX)).into());
+        (sql, values)
     }
 }
 
@@ -188,6 +197,14 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::ApprovalAnswered { .. }
         | Event::ApprovalRefused { .. }
         | Event::ConfigReloaded { .. }
+        | Event::TaskSkipUsed { .. }
+        | Event::RunAsked { .. }
+        | Event::BackfillAsked { .. }
+        | Event::AskSettled { .. }
+        | Event::SlotMissed { .. }
+        | Event::SlotSkipped { .. }
+        | Event::SlotDoneByHand { .. }
+        | Event::Pruned { .. }
         | Event::RunDue { .. }
         | Event::WorkerStarted { .. }
         | Event::Logged { .. }
@@ -211,5 +228,63 @@ fn granted(grant: &Grant, capability: Capability) -> bool {
         Capability::Storage => grant.storage.is_some(),
         Capability::StorageClean => grant.clean.is_some(),
         Capability::Shards => grant.shards.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::{Connection, params_from_iter};
+
+    fn plan(db: &Connection, sql: &str, values: Vec<Value>) -> String {
+        let mut rows = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let rows = rows.query_map(params_from_iter(values), |row| row.get::<_, String>(3));
+        rows.unwrap().map(|row| row.unwrap() + "; ").collect()
+    }
+
+    /// A list over a million runs reads as many as it shows: no sorting, and no going through runs
+    /// that are then left out.
+    #[test]
+    fn every_list_of_runs_follows_an_index() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(crate::schema::TABLES).unwrap();
+        for which in 0..8 {
+            let query = RunQuery {
+                task: (which & 1 != 0).then(|| "t".into()),
+                state: (which & 2 != 0).then_some(RunState::Failed),
+                before: (which & 4 != 0).then(|| RunId::new(1, [1; 10])),
+                limit: Some(50),
+            };
+            let (sql, values) = query.statement();
+            let plan = plan(&db, &sql, values);
+            let by = match which & 3 {
+                1 => "INDEX runs_task (task=?",
+                2 => "INDEX runs_state (state=?",
+                3 => "INDEX runs_task_state (task=? AND state=?",
+                // All runs, from the newest: the table itself has this order.
+                _ if which & 4 == 0 => "SCAN runs; ",
+                _ => "PRIMARY KEY (run<?)",
+            };
+            assert!(plan.contains(by), "{query:?}: {plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+            assert_eq!(plan.contains("run<?"), which & 4 != 0, "{query:?}: {plan}");
+        }
+    }
+
+    #[test]
+    fn what_happened_last_to_a_slot_is_found_by_an_index() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(crate::schema::TABLES).unwrap();
+        let text = |text: &str| Value::from(text.to_owned());
+        for (schedule, by) in [
+            (None, "PRIMARY KEY (task=? AND due<?"),
+            (Some("s"), "slots_schedule (task=? AND schedule=? AND due<?"),
+        ] {
+            let sql = crate::state::slots_statement(schedule.is_some());
+            let values = std::iter::once(text("t")).chain(schedule.map(text));
+            let plan = plan(&db, &sql, values.chain([9.into(), 1.into()]).collect());
+            assert!(plan.contains(by), "{plan}");
+            assert!(!plan.contains("SCAN"), "{plan}");
+        }
     }
 }

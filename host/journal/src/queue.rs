@@ -2,6 +2,7 @@
 
 use crate::entry::Entry;
 use crate::error::{JournalError, Result};
+use crate::prune::{Cut, Cutting};
 use keepwell_model::store::Remembered;
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -40,11 +41,7 @@ pub(crate) enum Write {
         shards: Vec<Remembered>,
         gone: Vec<String>,
     },
-    Flag {
-        task: String,
-        flag: String,
-        value: Option<String>,
-    },
+    Prune(Cut),
     Checkpoint,
     /// Only that all before it is durable.
     Nothing,
@@ -55,6 +52,7 @@ pub(crate) enum Write {
 pub(crate) enum Answer {
     Index(u64),
     Note(String),
+    Pruned(Cutting),
     Done,
 }
 
@@ -286,7 +284,7 @@ fn size(write: &Write) -> usize {
                 let shards: usize = shards.iter().map(|s| s.shard.len() + 64).sum();
                 shards + gone.iter().map(|name| name.len() + 24).sum::<usize>()
             }
-            Write::Flag { value, .. } => value.as_ref().map_or(0, String::len),
+            Write::Prune(cut) => cut.runs.len() * 16,
             Write::Checkpoint | Write::Nothing => 0,
         }
 }

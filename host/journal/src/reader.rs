@@ -21,17 +21,10 @@ use serde::de::DeserializeOwned;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-/// Most runs an ambiguous short id is answered with.
-const MATCHES_MAX: u64 = 32;
-/// A run's id in hex digits.
-const RUN_DIGITS: usize = 32;
-
-const RUN_COLUMNS: &str = "SELECT run, task, state, trigger, mode, started, ended, line, reason, actions_done, bytes FROM runs";
-
 /// A connection that only reads. It sees what is durable, each call anew.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    pub(crate) db: Connection,
     dir: PathBuf,
 }
 
@@ -107,50 +100,27 @@ impl Reader {
 
     /// The report of one run, folded from its records.
     pub fn report(&self, run: RunId) -> Result<Option<Report>> {
-        fold(&self.db, run)
+        Ok(fold(&self.db, run)?.map(|live| live.report))
     }
 
     /// The bytes of one entry: the leaf that [`Self::proof`] is about.
     pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
         let sql = "SELECT bytes FROM entries WHERE idx = ?1";
-        let bytes = self.first(sql, [column(index)])?;
-        bytes.ok_or(JournalError::NoSuchEntry {
-            index,
-            size: self.size()?,
-        })
-    }
-
-    /// The runs a person may mean, newest first: a whole id, its beginning or its end (the eight
-    /// digits of [`RunId::short`]), or `last`. More than one means the text is ambiguous.
-    pub fn find_runs(&self, text: &str) -> Result<Vec<RunId>> {
-        if text == "last" {
-            let query = RunQuery {
-                limit: Some(1),
-                ..RunQuery::default()
-            };
-            return Ok(self.runs(&query)?.into_iter().map(|row| row.run).collect());
+        let bytes: Option<Vec<u8>> = self.first(sql, [column(index)])?;
+        match bytes {
+            Some(bytes) if bytes.is_empty() => Err(JournalError::Pruned { index }),
+            Some(bytes) => Ok(bytes),
+            None => Err(JournalError::NoSuchEntry {
+                index,
+                size: self.size()?,
+            }),
         }
-        let digits: String = text.chars().filter(|c| *c != '-').collect();
-        let hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
-        if digits.is_empty() || digits.len() > RUN_DIGITS || !hex {
-            return Ok(vec![]);
-        }
-        // `LIKE` ignores case, and hex digits hold none of its wildcards. The key's own index is
-        // scanned, 16 bytes a run.
-        self.all(
-            "SELECT run FROM runs WHERE hex(run) LIKE ?1 || '%' OR hex(run) LIKE '%' || ?1 ORDER BY run DESC LIMIT ?2",
-            (digits, column(MATCHES_MAX)),
-            |row| run_at(row, 0),
-        )
     }
 
     /// Runs as lists show them, newest first.
     pub fn runs(&self, query: &RunQuery) -> Result<Vec<RunRow>> {
-        let mut conditions = query.conditions();
-        let sql = conditions.sql(RUN_COLUMNS, " ORDER BY run DESC LIMIT ?");
-        let limit = column(query.limit.unwrap_or(u64::MAX));
-        conditions.values.push(limit.into());
-        self.all(&sql, params_from_iter(conditions.values), run_row)
+        let (sql, values) = query.statement();
+        self.all(&sql, params_from_iter(values), run_row)
     }
 
     /// Runs that began and have no end yet.
@@ -223,18 +193,6 @@ impl Reader {
             .map_err(JournalError::sqlite("add up a store"))
     }
 
-    /// The value of a task's flag.
-    pub fn flag(&self, task: &str, flag: &str) -> Result<Option<String>> {
-        let sql = "SELECT value FROM flags WHERE task = ?1 AND flag = ?2";
-        self.first(sql, [task, flag])
-    }
-
-    /// All flags of a task with their values.
-    pub fn flags(&self, task: &str) -> Result<Vec<(String, String)>> {
-        let sql = "SELECT flag, value FROM flags WHERE task = ?1 ORDER BY flag";
-        self.all(sql, [task], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
     /// The last checkpoint that was kept, as a signed note.
     pub fn checkpoint(&self) -> Result<Option<String>> {
         self.first(
@@ -269,7 +227,7 @@ impl Reader {
         })
     }
 
-    fn first<T: rusqlite::types::FromSql>(
+    pub(crate) fn first<T: rusqlite::types::FromSql>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
@@ -280,7 +238,7 @@ impl Reader {
             .map_err(JournalError::sqlite("read the state"))
     }
 
-    fn all<T>(
+    pub(crate) fn all<T>(
         &self,
         sql: &str,
         params: impl rusqlite::Params,
@@ -299,7 +257,7 @@ fn run_at(row: &Row<'_>, at: usize) -> rusqlite::Result<RunId> {
 }
 
 /// A word of the model, as its JSON spells it.
-fn word<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
+pub(crate) fn word<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
     let text: String = row.get(at)?;
     serde_json::from_value(text.into()).map_err(|_| conversion(at, "a known word"))
 }

@@ -12,7 +12,7 @@ pub(crate) const CHECKPOINT: &str = "checkpoint";
 pub(crate) const LOCK: &str = "journal.lock";
 
 /// Version of the tables below, kept as `user_version`. A change of a table raises it.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Largest record. A report of a million actions is made of small records; one this large is a
 /// mistake, and one entry must never endanger the memory of whoever reads it.
@@ -21,7 +21,7 @@ pub const RECORD_MAX_BYTES: usize = 1 << 20;
 const VALUE_MAX_BYTES: i32 = 8 << 20;
 /// The write-ahead log is folded into the database after this many pages (16 MiB): fewer fsyncs
 /// under load, and still small enough to replay at once after a crash.
-const WAL_PAGES: i64 = 4_096;
+const WAL_PAGES: i64 = 1_024;
 /// A writer that ends leaves a write-ahead log up to this size: folding it costs two syncs, which a
 /// short run would pay for nothing, and whoever opens next reads it in half a millisecond.
 const LOG_LEFT_BYTES: u64 = 1 << 20;
@@ -32,8 +32,9 @@ const BUSY_MS: u64 = 5_000;
 ///
 /// `entries` is the journal. `nodes` holds the complete subtrees of 256, 65,536, … leaves, so that
 /// opening and proving read few hashes. `head` is the signed head over all entries, replaced with
-/// each batch; `checkpoints` are those that are kept. The rest is state made from the records
-/// (`runs`) or remembered beside them.
+/// each batch; `checkpoints` are those that are kept. `runs`, `slots`, `controls` and `asked` are
+/// made from the records; `stores` and `shards` are remembered beside them. The contents of an
+/// entry that was pruned are empty, and nothing finds it but its number.
 pub(crate) const TABLES: &str = "
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE entries(idx INTEGER PRIMARY KEY, leaf BLOB NOT NULL, at INTEGER NOT NULL, kind TEXT NOT NULL, run BLOB, task TEXT, bytes BLOB NOT NULL) STRICT;
@@ -44,12 +45,18 @@ CREATE INDEX entries_kind ON entries(kind);
 CREATE TABLE nodes(level INTEGER NOT NULL, idx INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY(level, idx)) STRICT, WITHOUT ROWID;
 CREATE TABLE checkpoints(size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
 CREATE TABLE head(id INTEGER PRIMARY KEY CHECK(id = 0), note TEXT NOT NULL) STRICT;
-CREATE TABLE runs(run BLOB PRIMARY KEY, task TEXT NOT NULL, state TEXT NOT NULL, trigger TEXT NOT NULL, mode TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER, line TEXT, reason TEXT, actions_done INTEGER NOT NULL, bytes INTEGER NOT NULL, checkpoint TEXT) STRICT, WITHOUT ROWID;
+CREATE TABLE runs(run BLOB PRIMARY KEY, task TEXT NOT NULL, state TEXT NOT NULL, trigger TEXT NOT NULL, mode TEXT NOT NULL, started INTEGER NOT NULL, ended INTEGER, line TEXT, reason TEXT, actions_done INTEGER NOT NULL, bytes INTEGER NOT NULL, checkpoint TEXT, stored INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;
 CREATE INDEX runs_task ON runs(task, run);
 CREATE INDEX runs_state ON runs(state, run);
+CREATE INDEX runs_task_state ON runs(task, state, run);
+CREATE INDEX runs_short ON runs(substr(run, -4));
 CREATE TABLE stores(store TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE shards(store TEXT NOT NULL, shard TEXT NOT NULL, bytes INTEGER NOT NULL, verified_ms INTEGER, state TEXT NOT NULL, PRIMARY KEY(store, shard)) STRICT, WITHOUT ROWID;
-CREATE TABLE flags(task TEXT NOT NULL, flag TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY(task, flag)) STRICT, WITHOUT ROWID;
+CREATE TABLE slots(task TEXT NOT NULL, due INTEGER NOT NULL, attempt INTEGER NOT NULL, how TEXT NOT NULL, schedule TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, run BLOB, entry INTEGER NOT NULL, PRIMARY KEY(task, due, attempt, how)) STRICT, WITHOUT ROWID;
+CREATE INDEX slots_schedule ON slots(task, schedule, due);
+CREATE INDEX slots_missed ON slots(task, schedule, due) WHERE how = 'missed';
+CREATE TABLE controls(task TEXT NOT NULL, control TEXT NOT NULL, reason TEXT NOT NULL, actor TEXT NOT NULL, at INTEGER NOT NULL, entry INTEGER NOT NULL, PRIMARY KEY(task, control)) STRICT, WITHOUT ROWID;
+CREATE TABLE asked(entry INTEGER PRIMARY KEY, task TEXT NOT NULL, actor TEXT NOT NULL, at INTEGER NOT NULL, reason TEXT NOT NULL, settings TEXT, schedule TEXT, since INTEGER, upto INTEGER) STRICT;
 ";
 
 /// Makes the tables in an empty database that is already in WAL mode.
@@ -151,24 +158,46 @@ fn uri(path: &Path, suffix: &str) -> String {
 /// The version is ours and the tables are exactly those we make: no view stands in for a table,
 /// no trigger changes what is written.
 pub(crate) fn check(db: &Connection, dir: &Path) -> Result<()> {
+    match version(db, dir)? {
+        Version::Current => Ok(()),
+        Version::Old => Err(JournalError::Old {
+            dir: dir.to_owned(),
+        }),
+    }
+}
+
+/// Which tables a database has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    Current,
+    /// Those of the version before, which opening for writing renews.
+    Old,
+}
+
+/// The version of the tables, which are exactly those that version makes.
+pub(crate) fn version(db: &Connection, dir: &Path) -> Result<Version> {
     let read = || JournalError::sqlite("read the schema");
     let found: i64 = db
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(read())?;
-    if found != VERSION {
-        return Err(JournalError::Version {
-            dir: dir.to_owned(),
-            found,
-            known: VERSION,
-        });
-    }
-    if !is_made_by(db, TABLES).map_err(read())? {
+    let (version, tables) = match found {
+        VERSION => (Version::Current, TABLES),
+        crate::migrate::FROM => (Version::Old, crate::migrate::TABLES),
+        _ => {
+            return Err(JournalError::Version {
+                dir: dir.to_owned(),
+                found,
+                known: VERSION,
+            });
+        }
+    };
+    if !is_made_by(db, tables).map_err(read())? {
         return Err(JournalError::broken(
             dir,
-            "its tables are not those this version makes",
+            "its tables are not those its version makes",
         ));
     }
-    Ok(())
+    Ok(version)
 }
 
 /// Whether the database holds what `statements`, one a line, make, and nothing else. SQLite keeps

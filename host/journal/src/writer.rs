@@ -1,17 +1,14 @@
 //! The one writer: takes what is queued, writes it in one transaction, signs the new head.
 
-use crate::entry::Entry;
+use crate::batch::Batch;
 use crate::error::{JournalError, Result};
 use crate::files::{Wait, WriterLock, write_checkpoint};
 use crate::key::{NodeKey, VerifierKey};
-use crate::merkle::{Frontier, Node};
+use crate::merkle::Frontier;
 use crate::note::Checkpoint;
 use crate::projection::Projection;
 use crate::queue::{Answer, Item, Queue, Write};
 use crate::schema::{column, fold_log};
-use crate::tree::STORED_EVERY;
-use keepwell_model::id::RunId;
-use keepwell_model::store::Remembered;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,144 +67,68 @@ impl Writer {
     fn write(&mut self, batch: &[Item]) -> Result<Vec<Result<Answer>>> {
         let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)
             .map_err(JournalError::sqlite("begin writing"))?;
-        let mut frontier = self.frontier.clone();
-        let mut answers = Vec::with_capacity(batch.len());
-        let (mut keep, mut wait) = (false, Wait::Nothing);
-        for item in batch {
-            answers.push(Ok(match &item.write {
-                Write::Entry { entry, keep: kept } => {
-                    self.projection.add(&tx, &entry.record)?;
-                    let index = frontier.size();
-                    insert(&tx, &mut frontier, entry).map_err(JournalError::sqlite("append"))?;
-                    keep |= *kept;
-                    Answer::Index(index)
-                }
-                Write::Shards {
-                    store,
-                    shards,
-                    gone,
-                } => {
-                    remember(&tx, store, shards, gone)
-                        .map_err(JournalError::sqlite("remember shards"))?;
-                    Answer::Done
-                }
-                Write::Flag { task, flag, value } => {
-                    set_flag(&tx, task, flag, value.as_deref())
-                        .map_err(JournalError::sqlite("set a flag"))?;
-                    Answer::Done
-                }
-                Write::Checkpoint => {
-                    (keep, wait) = (true, Wait::Disk);
-                    Answer::Done
-                }
-                Write::Nothing => Answer::Done,
-            }));
-        }
+        let mut open = Batch {
+            tx: &tx,
+            frontier: self.frontier.clone(),
+            projection: &mut self.projection,
+            keep: false,
+        };
+        let answers = batch.iter().map(|item| open.write(&item.write));
+        let mut answers: Vec<Result<Answer>> = answers.collect::<Result<_>>()?;
+        let (frontier, keep) = (open.frontier, open.keep);
         self.projection
             .store(&tx)
             .map_err(JournalError::sqlite("store the runs"))?;
-        let head = Checkpoint {
-            origin: self.verifier.name().to_owned(),
-            size: frontier.size(),
-            root: frontier.root(),
-        };
-        let note = head.sign(&self.key, &self.verifier);
-        seal(&tx, head.size, &note, keep).map_err(JournalError::sqlite("store the head"))?;
+        let note = sign(&frontier, &self.key, &self.verifier);
+        seal(&tx, frontier.size(), &note, keep).map_err(JournalError::sqlite("store the head"))?;
         tx.commit().map_err(JournalError::sqlite("commit"))?;
         self.frontier = frontier;
         self.projection.settle();
         self.untold = Some(note.clone());
         if keep {
-            self.publish(batch, &mut answers, &note, wait);
+            self.publish(batch, &mut answers, &note);
         }
         Ok(answers)
     }
 
     /// Puts a kept checkpoint into the file. The database has it already, so a failure here
     /// concerns only those who asked for the checkpoint; the next one tries again.
-    fn publish(&mut self, batch: &[Item], answers: &mut [Result<Answer>], note: &str, wait: Wait) {
+    fn publish(&mut self, batch: &[Item], answers: &mut [Result<Answer>], note: &str) {
+        let asked = |item: &Item| matches!(item.write, Write::Checkpoint);
+        let wait = if batch.iter().any(asked) {
+            Wait::Disk
+        } else {
+            Wait::Nothing
+        };
         self.fold |= wait == Wait::Disk;
         let published = write_checkpoint(&self.dir, note, wait);
         if published.is_ok() {
             self.untold = None;
         }
         for (item, answer) in batch.iter().zip(answers) {
-            if matches!(item.write, Write::Checkpoint) {
+            if asked(item) {
                 *answer = published.clone().map(|()| Answer::Note(note.to_owned()));
             }
         }
     }
 }
 
+/// The signed head over what a tree holds.
+pub(crate) fn sign(frontier: &Frontier, key: &NodeKey, verifier: &VerifierKey) -> String {
+    let head = Checkpoint {
+        origin: verifier.name().to_owned(),
+        size: frontier.size(),
+        root: frontier.root(),
+    };
+    head.sign(key, verifier)
+}
+
 /// Stores the signed head over what the tree now holds.
-fn seal(tx: &Connection, size: u64, note: &str, keep: bool) -> rusqlite::Result<()> {
+pub(crate) fn seal(tx: &Connection, size: u64, note: &str, keep: bool) -> rusqlite::Result<()> {
     tx.execute("INSERT OR REPLACE INTO head VALUES (0, ?1)", [note])?;
     if keep {
         let sql = "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2)";
         tx.execute(sql, params![column(size), note])?;
-    }
-    Ok(())
-}
-
-fn insert(tx: &Connection, frontier: &mut Frontier, entry: &Entry) -> rusqlite::Result<()> {
-    let record = &entry.record;
-    tx.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![
-            column(frontier.size()),
-            entry.leaf,
-            column(record.at),
-            record.event.kind(),
-            record.run.map(RunId::to_bytes),
-            record.task,
-            entry.bytes,
-        ])?;
-    let mut closed: Vec<Node> = vec![];
-    frontier.push(entry.leaf, |node| {
-        if node.level % STORED_EVERY == 0 {
-            closed.push(node);
-        }
-    });
-    for node in closed {
-        tx.prepare_cached("INSERT INTO nodes VALUES (?1, ?2, ?3)")?
-            .execute(params![node.level, column(node.index), node.hash])?;
-    }
-    Ok(())
-}
-
-fn remember(
-    tx: &Connection,
-    store: &str,
-    shards: &[Remembered],
-    gone: &[String],
-) -> rusqlite::Result<()> {
-    tx.execute("INSERT OR IGNORE INTO stores VALUES (?1)", [store])?;
-    let mut put = tx.prepare_cached("INSERT OR REPLACE INTO shards VALUES (?1, ?2, ?3, ?4, ?5)")?;
-    for shard in shards {
-        put.execute(params![
-            store,
-            shard.shard,
-            column(shard.bytes),
-            shard.verified_ms.map(column),
-            shard.state.as_str(),
-        ])?;
-    }
-    let mut remove = tx.prepare_cached("DELETE FROM shards WHERE store = ?1 AND shard = ?2")?;
-    for name in gone {
-        remove.execute([store, name])?;
-    }
-    Ok(())
-}
-
-fn set_flag(tx: &Connection, task: &str, flag: &str, value: Option<&str>) -> rusqlite::Result<()> {
-    match value {
-        Some(value) => {
-            let sql = "INSERT OR REPLACE INTO flags VALUES (?1, ?2, ?3)";
-            tx.execute(sql, [task, flag, value])?;
-        }
-        None => {
-            let sql = "DELETE FROM flags WHERE task = ?1 AND flag = ?2";
-            tx.execute(sql, [task, flag])?;
-        }
     }
     Ok(())
 }

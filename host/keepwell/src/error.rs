@@ -113,6 +113,8 @@ impl From<keepwell_journal::JournalError> for Error {
             Kind::NotFound => {
                 Self::config(message).hint("`keepwell init DIR` makes a node directory")
             }
+            Kind::Taken => Self::not_now(message)
+                .hint("somebody else was first; `keepwell runs list` shows what runs"),
             Kind::Usage => Self::usage(message),
         }
     }

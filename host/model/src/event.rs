@@ -5,6 +5,7 @@ use crate::approval;
 use crate::grant::Grant;
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
+use crate::slot::Slot;
 use crate::state::RunState;
 use crate::words::{Finding, LogLine, Metric, Refusal, Summary};
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,7 @@ pub enum Event {
     TaskResumed {
         reason: String,
     },
+    /// The next start of the task is to be skipped.
     TaskSkip {
         reason: String,
     },
@@ -127,6 +129,60 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         refused: Option<String>,
     },
+    /// That was done, for a run that no slot was about.
+    TaskSkipUsed {
+        reason: String,
+    },
+    /// A person asks the host to run the task as soon as it may.
+    RunAsked {
+        reason: String,
+        /// JSON, laid over those of the task.
+        settings: String,
+    },
+    /// A person asks for the slots of a schedule that were not done in `from..=to`.
+    BackfillAsked {
+        schedule: String,
+        /// Milliseconds since the Unix epoch.
+        from: u64,
+        to: u64,
+        reason: String,
+    },
+    /// What was asked for by the entry `asked` is done, or will not be.
+    AskSettled {
+        asked: u64,
+        why: String,
+    },
+    /// `count` slots of a schedule in `from..=to` passed without a start.
+    SlotMissed {
+        schedule: String,
+        /// Milliseconds since the Unix epoch, the first and the last of them.
+        from: u64,
+        to: u64,
+        count: u64,
+        why: String,
+    },
+    SlotSkipped {
+        schedule: String,
+        due: u64,
+        why: String,
+        /// Because a person asked to skip the next, which is used up by this.
+        asked: bool,
+    },
+    /// A person did what the task would have done.
+    SlotDoneByHand {
+        schedule: String,
+        due: u64,
+        reason: String,
+    },
+    /// The contents of entries about old runs were removed; their hashes stay.
+    Pruned {
+        why: String,
+        runs: u64,
+        entries: u64,
+        bytes: u64,
+        /// Entries from the first to the last, in order.
+        ranges: Vec<(u64, u64)>,
+    },
     /// A run exists from here on.
     RunDue {
         trigger: String,
@@ -135,6 +191,12 @@ pub enum Event {
         /// What of the settings was set for this run alone: a JSON object, absent when nothing was.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         set: Option<String>,
+        /// The slot it is started for; no other run is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<Slot>,
+        /// The entry that asked for it, which is settled by this.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<u64>,
     },
     RunGranted {
         grant: Box<Grant>,
@@ -269,6 +331,14 @@ impl Event {
             Self::DaemonStarted { .. } => "daemon-started",
             Self::DaemonEnded => "daemon-ended",
             Self::ConfigReloaded { .. } => "config-reloaded",
+            Self::TaskSkipUsed { .. } => "task-skip-used",
+            Self::RunAsked { .. } => "run-asked",
+            Self::BackfillAsked { .. } => "backfill-asked",
+            Self::AskSettled { .. } => "ask-settled",
+            Self::SlotMissed { .. } => "slot-missed",
+            Self::SlotSkipped { .. } => "slot-skipped",
+            Self::SlotDoneByHand { .. } => "slot-done-by-hand",
+            Self::Pruned { .. } => "pruned",
             Self::RunDue { .. } => "run-due",
             Self::RunGranted { .. } => "run-granted",
             Self::WorkerStarted { .. } => "worker-started",
@@ -324,6 +394,14 @@ impl Event {
             | Self::DaemonStarted { .. }
             | Self::DaemonEnded
             | Self::ConfigReloaded { .. }
+            | Self::TaskSkipUsed { .. }
+            | Self::RunAsked { .. }
+            | Self::BackfillAsked { .. }
+            | Self::AskSettled { .. }
+            | Self::SlotMissed { .. }
+            | Self::SlotSkipped { .. }
+            | Self::SlotDoneByHand { .. }
+            | Self::Pruned { .. }
             | Self::Interrupted { .. } => true,
             Self::RunGranted { .. }
             | Self::WorkerStarted { .. }

@@ -15,6 +15,7 @@ pub mod policy;
 pub mod report;
 pub mod role;
 pub mod schedule;
+pub mod slot;
 pub mod state;
 pub mod store;
 pub mod units;

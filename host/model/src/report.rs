@@ -290,6 +290,14 @@ impl Report {
             | Event::ApprovalAnswered { .. }
             | Event::ApprovalRefused { .. }
             | Event::ConfigReloaded { .. }
+            | Event::TaskSkipUsed { .. }
+            | Event::RunAsked { .. }
+            | Event::BackfillAsked { .. }
+            | Event::AskSettled { .. }
+            | Event::SlotMissed { .. }
+            | Event::SlotSkipped { .. }
+            | Event::SlotDoneByHand { .. }
+            | Event::Pruned { .. }
             | Event::ExpiryIntended { .. }
             | Event::Expired { .. } => {}
         }

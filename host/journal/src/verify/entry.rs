@@ -30,8 +30,16 @@ struct Kind<'a> {
     kind: Cow<'a, str>,
 }
 
-/// The leaf of the entry that should be number `expected`, recomputed.
-pub(super) fn entry(row: &Row<'_>, expected: u64) -> Result<Hash> {
+/// An entry that holds.
+pub(super) struct Good<'a> {
+    pub(super) leaf: Hash,
+    pub(super) kind: &'a str,
+    /// `None` when its contents are gone and only the hash is left.
+    pub(super) bytes: Option<&'a [u8]>,
+}
+
+/// The entry that should be number `expected`, its leaf recomputed.
+pub(super) fn entry<'a>(row: &'a Row<'_>, expected: u64) -> Result<Good<'a>> {
     let bad = |why: String| VerifyError::Entry {
         index: expected,
         why,
@@ -41,10 +49,32 @@ pub(super) fn entry(row: &Row<'_>, expected: u64) -> Result<Hash> {
     if index < 0 || number(index) != expected {
         return Err(bad(format!("it is missing, the next is {index}")));
     }
+    let columns = |is: [ValueRef<'_>; 4]| {
+        for (column, is) in (3..).zip(is) {
+            if row.get_ref(column).map_err(read)? != is {
+                return Err(bad("the columns it is found by are not its own".into()));
+            }
+        }
+        Ok(())
+    };
     let bytes = row.get_ref(1).map_err(read)?;
     let bytes = bytes
         .as_blob()
         .map_err(|_| bad("its bytes are missing".into()))?;
+    if bytes.is_empty() {
+        let nothing = ValueRef::Text(b"");
+        columns([
+            ValueRef::Integer(0),
+            nothing,
+            ValueRef::Null,
+            ValueRef::Null,
+        ])?;
+        return Ok(Good {
+            leaf: row.get(2).map_err(read)?,
+            kind: "",
+            bytes: None,
+        });
+    }
     let leaf = leaf_hash(bytes);
     if row.get_ref(2).map_err(read)? != ValueRef::Blob(&leaf) {
         return Err(bad("its bytes are not those its hash was made from".into()));
@@ -52,7 +82,7 @@ pub(super) fn entry(row: &Row<'_>, expected: u64) -> Result<Hash> {
     let record: Found<'_> =
         serde_json::from_slice(bytes).map_err(|e| bad(format!("it is not a record: {e}")))?;
     let run = record.run.map(RunId::to_bytes);
-    let is = [
+    columns([
         i64::try_from(record.at).map_or(ValueRef::Null, ValueRef::Integer),
         ValueRef::Text(record.event.kind.as_bytes()),
         run.as_ref()
@@ -61,11 +91,11 @@ pub(super) fn entry(row: &Row<'_>, expected: u64) -> Result<Hash> {
             Some(task) => ValueRef::Text(task.as_bytes()),
             None => ValueRef::Null,
         },
-    ];
-    for (column, is) in (3..).zip(is) {
-        if row.get_ref(column).map_err(read)? != is {
-            return Err(bad("the columns it is found by are not its own".into()));
-        }
-    }
-    Ok(leaf)
+    ])?;
+    let kind = row.get_ref(4).map_err(read)?.as_str();
+    Ok(Good {
+        leaf,
+        kind: kind.map_err(|_| bad("its kind is not text".into()))?,
+        bytes: Some(bytes),
+    })
 }

@@ -35,6 +35,8 @@ pub enum VerifyError {
     Origin { found: String, expected: String },
     #[error("the stored hash of the subtree {index} at level {level} is not that of its entries")]
     Node { level: u32, index: u64 },
+    #[error("the table of {table} is not what the records make it: {why}")]
+    State { table: &'static str, why: String },
     #[error("the database is damaged: {why}")]
     Damaged { why: String },
     #[error("the journal cannot be read")]
@@ -56,6 +58,7 @@ impl VerifyError {
             | Self::Note { .. }
             | Self::Origin { .. }
             | Self::Node { .. }
+            | Self::State { .. }
             | Self::Damaged { .. } => ErrorKind::Broken,
         }
     }

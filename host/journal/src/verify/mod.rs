@@ -3,6 +3,7 @@
 mod entry;
 mod error;
 mod kept;
+mod state;
 
 pub use error::VerifyError;
 
@@ -11,13 +12,14 @@ use crate::files::read_checkpoint;
 use crate::key::VerifierKey;
 use crate::merkle::{Frontier, Hash, Node};
 use crate::note::Checkpoint;
-use crate::schema::{check, number, open_reader, origin};
+use crate::schema::{Version, number, open_reader, origin, version};
 use crate::tree::STORED_EVERY;
 use entry::{COLUMNS, entry};
 use error::EXPECTED;
 use keepwell_model::id::Digest;
 use kept::Kept;
 use rusqlite::{Connection, OptionalExtension as _, Statement};
+use state::{Covered, Made};
 use std::path::Path;
 
 /// Progress is told once for this many entries.
@@ -31,12 +33,15 @@ pub struct Verified {
     pub root: Digest,
     /// Signed checkpoints whose signature and root hold.
     pub checkpoints: u64,
+    /// Entries without contents, each covered by a record that says it was pruned.
+    pub pruned: u64,
 }
 
 type Result<T> = std::result::Result<T, VerifyError>;
 
 /// Recomputes everything: each leaf from its entry's bytes, each stored subtree, each signed
-/// checkpoint's root, and the columns entries are found by. `expected` is a checkpoint kept
+/// checkpoint's root, the columns entries are found by, and the tables of slots and controls that
+/// are made from them. `expected` is a checkpoint kept
 /// elsewhere, which finds a journal that was cut off or replaced as a whole. Reads only; works
 /// beside a living writer and on a copy.
 pub fn verify(
@@ -58,7 +63,7 @@ pub fn verify(
         heads.push(open(EXPECTED, note)?);
     }
     let db = open_reader(dir)?;
-    check(&db, dir)?;
+    let version = version(&db, dir)?;
     let _view = db
         .unchecked_transaction()
         .map_err(JournalError::sqlite("begin reading"))?;
@@ -82,7 +87,7 @@ pub fn verify(
             .name("pages".into())
             .spawn_scoped(scope, move || pages(&beside))
             .map_err(|e| JournalError::io("check the pages of", dir, e))?;
-        let verified = entries(&db, verifier, &heads, signed, progress)
+        let verified = entries(&db, version, verifier, &heads, signed, progress)
             .and_then(|verified| nodes_are_all(&db, verified.size).map(|()| verified));
         if verified.is_err() {
             stop.interrupt();
@@ -110,6 +115,7 @@ fn pages(db: &Connection) -> Result<()> {
 /// One pass over entries, stored subtrees and checkpoints.
 fn entries(
     db: &Connection,
+    version: Version,
     verifier: &VerifierKey,
     heads: &[Checkpoint],
     signed: u64,
@@ -127,6 +133,13 @@ fn entries(
         .prepare(&format!("SELECT {COLUMNS} FROM entries ORDER BY idx"))
         .map_err(wrap())?;
     let mut rows = rows.query([]).map_err(wrap())?;
+    let mut made = match version {
+        Version::Current => Some(Made::new(db)?),
+        // Made from nothing but themselves; opening for writing reconciles them.
+        Version::Old => None,
+    };
+    let covered = Covered::new(db)?;
+    let mut pruned = 0;
     let mut frontier = Frontier::default();
     let mut good = 0;
     loop {
@@ -148,7 +161,20 @@ fn entries(
         let Some(row) = rows.next().map_err(wrap())? else {
             break;
         };
-        let leaf = entry(row, size)?;
+        let found = entry(row, size)?;
+        match (&found.bytes, &mut made) {
+            (None, _) if !covered.has(size) => {
+                let why = "its contents are gone, and no record says that they were pruned";
+                let why = why.into();
+                return Err(VerifyError::Entry { index: size, why });
+            }
+            (None, _) => pruned += 1,
+            (Some(bytes), Some(made)) if state::is_made_from(found.kind) => {
+                made.compare(size, bytes)?;
+            }
+            (Some(_), _) => {}
+        }
+        let leaf = found.leaf;
         let mut stored = Ok(());
         frontier.push(leaf, |node| {
             if node.level % STORED_EVERY == 0 && stored.is_ok() {
@@ -165,11 +191,15 @@ fn entries(
     if signed < has {
         return Err(VerifyError::Unsigned { from: signed });
     }
+    if let Some(made) = made {
+        made.finish()?;
+    }
     progress(has, has);
     Ok(Verified {
         size: has,
         root: Digest::from_bytes(frontier.root()),
         checkpoints: kept.passed,
+        pruned,
     })
 }
 

@@ -1,10 +1,13 @@
 //! What the tests of the journal share: a key, records, a journal in a folder of its own.
 
-use keepwell_journal::{Journal, NodeKey, VerifierKey};
+use keepwell_journal::{Journal, NodeKey, Verified, VerifierKey, VerifyError, verify};
 use keepwell_model::event::{Call, Event, Mode, Record};
 use keepwell_model::id::RunId;
+use keepwell_model::slot::{Slot, Via};
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Level, LogLine};
+use rusqlite::Connection;
+use std::path::Path;
 
 pub(crate) const ORIGIN: &str = "keepwell.local/test";
 
@@ -49,8 +52,48 @@ pub(crate) fn due(run: RunId) -> Record {
         trigger: "manual".into(),
         mode: Mode::Apply,
         settings: "{}".into(),
+        slot: None,
+        asked: None,
     };
     record(10, Some(run), event)
+}
+
+/// The start of a slot, at the run's own time.
+pub(crate) fn start(run: RunId, due: u64, attempt: u32, via: Via) -> Record {
+    let slot = Some(Slot {
+        schedule: "nightly".into(),
+        due,
+        attempt,
+        via,
+        reason: None,
+    });
+    let event = Event::RunDue {
+        trigger: "schedule".into(),
+        mode: Mode::Apply,
+        settings: "{}".into(),
+        slot,
+        asked: None,
+    };
+    record(10, Some(run), event)
+}
+
+/// About the task of all these records, but of no run.
+pub(crate) fn about(at: u64, event: Event) -> Record {
+    Record {
+        task: Some("temp-clean".into()),
+        ..record(at, None, event)
+    }
+}
+
+/// All records as `verify` takes them.
+pub(crate) fn check(dir: &Path) -> Result<Verified, VerifyError> {
+    verify(dir, &verifier(), None, &mut |_, _| {})
+}
+
+/// As a tamperer, with the database's own program.
+pub(crate) fn sql(dir: &Path, statements: &str) {
+    let db = Connection::open(dir.join("journal.db")).unwrap();
+    db.execute_batch(statements).unwrap();
 }
 
 pub(crate) fn called(run: RunId, function: &str) -> Record {

@@ -55,7 +55,7 @@ fn sixty_four_callers_and_everything_is_there_in_order() {
     clippy::disallowed_methods,
     reason = "only a process of its own can be killed or starved"
 )]
-fn child(test: &str, dir: &Path) -> Child {
+pub(crate) fn child(test: &str, dir: &Path) -> Child {
     Command::new("sh")
         .args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh"])
         .arg(std::env::current_exe().unwrap())
@@ -66,7 +66,7 @@ fn child(test: &str, dir: &Path) -> Child {
         .unwrap()
 }
 
-fn child_dir() -> Option<PathBuf> {
+pub(crate) fn child_dir() -> Option<PathBuf> {
     std::env::var_os(CHILD_DIR).map(PathBuf::from)
 }
 

@@ -3,5 +3,9 @@
 
 mod api;
 mod common;
+mod controls;
 mod faults;
+mod migrate;
+mod prune;
+mod slots;
 mod tampering;

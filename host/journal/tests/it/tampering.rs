@@ -1,8 +1,8 @@
 //! Whatever is done to the files of a journal, `verify` says so or nothing was changed.
 
-use crate::common::{called, due, ended, fresh, key, line, run_id, verifier};
+use crate::common::{called, check, due, ended, fresh, key, line, run_id, sql, verifier};
 use keepwell_journal::merkle::leaf_hash;
-use keepwell_journal::{Filter, Journal, Reader, Verified, VerifyError, verify};
+use keepwell_journal::{Filter, Journal, Reader, VerifyError, verify};
 use keepwell_model::event::Record;
 use keepwell_model::state::RunState;
 use rusqlite::Connection;
@@ -21,15 +21,6 @@ fn small() -> tempfile::TempDir {
     journal.append(line(20)).unwrap();
     journal.commit(line(21)).unwrap();
     dir
-}
-
-fn check(dir: &Path) -> Result<Verified, VerifyError> {
-    verify(dir, &verifier(), None, &mut |_, _| {})
-}
-
-fn sql(dir: &Path, statements: &str) {
-    let db = Connection::open(dir.join("journal.db")).unwrap();
-    db.execute_batch(statements).unwrap();
 }
 
 fn records(dir: &Path) -> Option<Vec<Record>> {

@@ -154,24 +154,14 @@ pub fn find_run(reader: &Reader, text: &str) -> Result<RunId> {
 fn steer(node: &Node, task: &str, control: Control, reason: &str) -> Result<Answer> {
     let task = node.config.task(task)?.name.to_string();
     let reason = reason.to_owned();
-    let (flag, value, event) = match control {
-        Control::Pause => (
-            "paused",
-            Some(reason.clone()),
-            Event::TaskPaused { reason },
-        ),
-        Control::Resume => ("paused", None, Event::TaskResumed { reason }),
-        Control::SkipNext => (
-            "skip-next",
-            Some(reason.clone()),
-            Event::TaskSkip { reason },
-        ),
+    let (event, is) = match control {
+        Control::Pause => (Event::TaskPaused { reason }, "is paused"),
+        Control::Resume => (Event::TaskResumed { reason }, "may run again"),
+        Control::SkipNext => (Event::TaskSkip { reason }, "skips its next run"),
     };
-    node.journal.set_flag(&task, flag, value.as_deref())?;
-    node.journal.commit(node.record(Some(&task), event))?;
-    node.journal.checkpoint()?;
-    let is = if value.is_some() { "set" } else { "cleared" };
-    Ok(Answer::Said(format!("`{flag}` of task {task} is {is}")))
+    node.journal
+        .commit_with_checkpoint(node.record(Some(&task), event))?;
+    Ok(Answer::Said(format!("task {task} {is}")))
 }
 
 /// Pulls the brake when the run's `cancel` file appears. Ends when dropped.

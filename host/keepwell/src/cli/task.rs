@@ -9,7 +9,7 @@ use crate::node;
 use crate::pipeline::{Brake, Silent};
 use crate::plugins;
 use crate::show;
-use keepwell_journal::RunQuery;
+use keepwell_journal::{PAUSED, RunQuery};
 use keepwell_model::event::Mode;
 use keepwell_model::report::Report;
 use keepwell_model::state::{Exit, RunState};
@@ -88,7 +88,7 @@ fn list(global: &Global) -> Result<Exit> {
             task: name.to_owned(),
             plugin: task.file.plugin.clone(),
             plugin_task: task.plugin_task().to_owned(),
-            paused: reader.flag(name, "paused")?,
+            paused: reader.flag(name, PAUSED)?,
             schedule: task.file.schedule.as_ref().map(ToString::to_string),
             last_state: last.as_ref().map(|r| r.state),
             last_began: last.as_ref().map(|r| r.started),

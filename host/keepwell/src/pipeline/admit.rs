@@ -3,6 +3,8 @@
 use super::{Admitted, Due, Halt, SealedPlan};
 use crate::node::Node;
 use crate::plugins;
+use keepwell_journal::{PAUSED, SKIP_NEXT};
+use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
 use keepwell_model::state::RunState;
 use keepwell_node::root::Root;
@@ -12,16 +14,25 @@ pub(super) fn admit<'a>(node: &Node, due: Due<'a>) -> Result<Admitted<'a>, Halt>
     let reader = node.journal.reader().map_err(|e| Halt::Journal(e.into()))?;
     let name = due.task.name.as_str();
     let flag = |flag: &str| reader.flag(name, flag).map_err(|e| Halt::Journal(e.into()));
-    if let Some(reason) = flag("paused")? {
+    if let Some(reason) = flag(PAUSED)? {
         return Err(Halt::end(
             RunState::Skipped,
             format!("the task is paused: {reason}"),
             Some(format!("`keepwell task resume {name}` lets it run again")),
         ));
     }
-    if let Some(reason) = flag("skip-next")? {
+    if let Some(reason) = flag(SKIP_NEXT)? {
+        let used = Record {
+            at: due.now_ms,
+            run: Some(due.run),
+            task: Some(name.to_owned()),
+            actor: node.actor.clone(),
+            event: Event::TaskSkipUsed {
+                reason: reason.clone(),
+            },
+        };
         node.journal
-            .set_flag(name, "skip-next", None)
+            .commit(used)
             .map_err(|e| Halt::Journal(e.into()))?;
         return Err(Halt::end(
             RunState::Skipped,

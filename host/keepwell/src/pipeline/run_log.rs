@@ -138,6 +138,8 @@ impl<'a> RunLog<'a> {
                 mode: due.mode,
                 settings: due.settings.clone(),
                 set: due.set.clone(),
+                slot: None,
+                asked: None,
             },
         };
         let report = Report::begin(&record)
