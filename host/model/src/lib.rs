@@ -1,6 +1,7 @@
 //! Keepwell's nouns and pure decisions. No I/O, no clock: time and facts are arguments.
 
 pub mod action;
+pub mod baseline;
 pub mod budget;
 pub mod capability;
 pub mod event;
@@ -9,6 +10,8 @@ pub mod grant;
 pub mod id;
 pub mod limits;
 pub mod manifest;
+pub mod measure;
+pub mod own_state;
 pub mod report;
 pub mod state;
 pub mod store;
