@@ -15,5 +15,6 @@ pub mod own_state;
 pub mod report;
 pub mod state;
 pub mod store;
+pub mod trend;
 pub mod units;
 pub mod words;

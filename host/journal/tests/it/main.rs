@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what fails should end it")]
 
 mod api;
+mod baselines;
 mod common;
 mod faults;
+mod findings;
+mod measurements;
+mod measurements_faults;
+mod own_state;
 mod tampering;
