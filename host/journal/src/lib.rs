@@ -1,9 +1,10 @@
 //! Keepwell's durable state: the Merkle journal, and the tables made from it.
 //!
-//! SQLite holds everything in one file: each record is a leaf of an RFC 6962 tree, each batch of
+//! SQLite holds the journal in one file: each record is a leaf of an RFC 6962 tree, each batch of
 //! records is one transaction with a newly signed head, and the table of runs is folded from the
 //! records in the same transaction. [`Journal`] is the one writer, [`Reader`] reads beside it,
-//! [`verify`] trusts neither.
+//! [`verify`] trusts neither. What is remembered over time lies in [`measurements`], in files of
+//! their own.
 
 mod batch;
 mod control;
@@ -13,6 +14,7 @@ mod files;
 mod find;
 mod journal;
 mod key;
+pub mod measurements;
 pub mod merkle;
 mod migrate;
 mod note;

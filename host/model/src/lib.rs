@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod approval;
+pub mod baseline;
 pub mod budget;
 pub mod capability;
 pub mod event;
@@ -12,12 +13,15 @@ pub mod id;
 pub mod limits;
 pub mod manifest;
 pub mod policy;
+pub mod measure;
+pub mod own_state;
 pub mod report;
 pub mod role;
 pub mod schedule;
 pub mod slot;
 pub mod state;
 pub mod store;
+pub mod trend;
 pub mod units;
 pub mod window;
 pub mod words;

@@ -2,10 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "in a test, what fails should end it")]
 
 mod api;
+mod baselines;
 mod common;
 mod controls;
 mod faults;
 mod migrate;
 mod prune;
 mod slots;
+mod findings;
+mod measurements;
+mod measurements_faults;
+mod own_state;
 mod tampering;
