@@ -53,7 +53,7 @@ impl Task for DiskCheck {
         }
         let mut mounts = metrics::mounts()?;
         // The fullest first, so that it is not one of them that is left out.
-        mounts.sort_by_key(|m| Reverse((m.used_percent(), m.inodes_percent())));
+        mounts.sort_unstable_by_key(|m| Reverse((m.used_percent(), m.inodes_percent())));
         let mut problems = 0;
         let mut rows: Vec<Value> = Vec::new();
         let mut worst: Option<(u32, &str)> = None;

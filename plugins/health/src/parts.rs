@@ -100,7 +100,8 @@ fn mounts(t: &Thresholds, parts: &mut Vec<Part>) {
         judged.push(none().unknown("no mount says how full it is"));
     }
     if judged.len() > MOUNT_PARTS_MAX {
-        judged.sort_by_key(|part| std::cmp::Reverse(part.level));
+        let _others = judged
+            .select_nth_unstable_by_key(MOUNT_PARTS_MAX, |part| std::cmp::Reverse(part.level));
         judged.truncate(MOUNT_PARTS_MAX);
     }
     parts.append(&mut judged);
