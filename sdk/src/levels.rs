@@ -38,20 +38,25 @@ impl Range {
         self.alerts_within(value, 0.0)
     }
 
-    /// The same with the good side of each bound moved by `margin`: a value must come back that
-    /// far before it no longer alerts.
+    /// The same with each bound moved towards the good side by `margin`, a share of the bound
+    /// itself: a value must come back that far before it no longer alerts.
     pub fn alerts_within(&self, value: f64, margin: f64) -> bool {
+        let (by_start, by_end) = (way(self.start, margin), way(self.end, margin));
         if self.inside {
-            value >= self.start - margin && value <= self.end + margin
+            value >= self.start - by_start && value <= self.end + by_end
         } else {
-            // A range from zero has no lower bound worth a margin: nothing measured is below.
-            let low = if self.start == 0.0 {
-                0.0
-            } else {
-                self.start + margin
-            };
-            value < low || value > self.end - margin
+            value < self.start + by_start || value > self.end - by_end
         }
+    }
+}
+
+/// How far a bound moves. Zero does not, as nothing measured lies below it, and neither does
+/// infinity, which is no bound.
+fn way(bound: f64, margin: f64) -> f64 {
+    if bound.is_finite() {
+        bound.abs() * margin
+    } else {
+        0.0
     }
 }
 
@@ -70,6 +75,50 @@ impl<'de> Deserialize<'de> for Range {
     }
 }
 
+/// A value averaged over three times, as the kernel keeps load and pressure. A task has no memory
+/// between its runs; the longer averages are one, for runs that are no further apart than they
+/// reach back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Averages {
+    pub short: f64,
+    pub middle: f64,
+    pub long: f64,
+}
+
+impl Averages {
+    /// A value without a past.
+    pub const fn steady(value: f64) -> Self {
+        Self {
+            short: value,
+            middle: value,
+            long: value,
+        }
+    }
+
+    /// The level with hysteresis: it rises once the short and the middle average both alert, and
+    /// stays up until the short or the middle one has come back by `margin` (a share of the bound)
+    /// or neither the middle nor the long one alerts any more.
+    pub fn level(&self, margin: f64, warn: &Range, crit: &Range) -> Level {
+        let up = |range: &Range| {
+            let back = |average| !range.alerts_within(average, margin);
+            let not_back = !back(self.short) && !back(self.middle);
+            not_back && (range.alerts(self.middle) || range.alerts(self.long))
+        };
+        if ![self.short, self.middle, self.long]
+            .iter()
+            .all(|a| a.is_finite())
+        {
+            Level::Unknown
+        } else if up(crit) {
+            Level::Critical
+        } else if up(warn) {
+            Level::Warning
+        } else {
+            Level::Ok
+        }
+    }
+}
+
 /// How bad a value is. Ordered: unknown is worse than good, but never hides a known problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -82,23 +131,7 @@ pub enum Level {
 impl Level {
     /// The level of `value` against two ranges.
     pub fn of(value: f64, warn: &Range, crit: &Range) -> Self {
-        Self::held(value, value, 0.0, warn, crit)
-    }
-
-    /// The level of a value known over a short and a long time. It rises only when both agree,
-    /// and the short one must come back by `margin` before it falls: the long average is the
-    /// memory of the state before.
-    pub fn held(short: f64, long: f64, margin: f64, warn: &Range, crit: &Range) -> Self {
-        let raised = |range: &Range| range.alerts(long) && range.alerts_within(short, margin);
-        if !(short.is_finite() && long.is_finite()) {
-            Self::Unknown
-        } else if raised(crit) {
-            Self::Critical
-        } else if raised(warn) {
-            Self::Warning
-        } else {
-            Self::Ok
-        }
+        Averages::steady(value).level(0.0, warn, crit)
     }
 
     /// `ok`, `unknown`, `warning` or `critical`.
@@ -145,16 +178,68 @@ mod tests {
     }
 
     #[test]
-    fn a_level_rises_when_both_agree_and_falls_with_a_margin() {
-        let [warn, crit] = ["10", "40"].map(|r| Range::parse(r).unwrap());
-        let level = |short, long| Level::held(short, long, 2.0, &warn, &crit);
-        assert_eq!(level(50.0, 5.0), Level::Ok, "a spike");
-        assert_eq!(level(50.0, 15.0), Level::Warning);
-        assert_eq!(level(50.0, 41.0), Level::Critical);
-        assert_eq!(level(9.0, 12.0), Level::Warning, "within the margin");
-        assert_eq!(level(7.9, 12.0), Level::Ok, "come back");
-        assert_eq!(level(f64::NAN, 12.0), Level::Unknown);
+    fn a_margin_is_a_share_of_the_bound() {
+        let within = |range: &str, value| Range::parse(range).unwrap().alerts_within(value, 0.1);
+        assert!(within("50", 45.1) && !within("50", 44.9));
+        assert!(within("50:", 54.9) && !within("50:", 55.1));
+        assert!(within("@50:60", 45.1) && within("@50:60", 65.9) && !within("@50:60", 66.1));
+        // Neither zero nor infinity has a margin.
+        assert!(!within("50", 0.0) && !within("~:50", -1e300) && !within("10:", 1e300));
+    }
+
+    fn ranges() -> [Range; 2] {
+        ["10", "40"].map(|r| Range::parse(r).unwrap())
+    }
+
+    #[test]
+    fn a_level_rises_when_two_agree_and_falls_with_a_margin() {
+        let [warn, crit] = ranges();
+        let level = |short, middle, long| {
+            let averages = Averages {
+                short,
+                middle,
+                long,
+            };
+            averages.level(0.2, &warn, &crit)
+        };
+        assert_eq!(level(50.0, 5.0, 1.0), Level::Ok, "a spike");
+        assert_eq!(level(50.0, 15.0, 1.0), Level::Warning);
+        assert_eq!(level(50.0, 41.0, 1.0), Level::Critical);
+        assert_eq!(level(9.0, 9.0, 12.0), Level::Warning, "within the margin");
+        assert_eq!(level(9.0, 9.0, 9.0), Level::Ok, "the same without a past");
+        assert_eq!(level(7.9, 9.0, 12.0), Level::Ok, "come back");
+        assert_eq!(level(9.0, 7.9, 12.0), Level::Ok, "a spike while long is up");
+        assert_eq!(level(f64::NAN, 12.0, 12.0), Level::Unknown);
+        assert_eq!(level(12.0, 12.0, f64::INFINITY), Level::Unknown);
         assert_eq!(Level::of(-3.0, &warn, &crit), Level::Critical);
+    }
+
+    /// A minute's step of an exponential average over `minutes`, as the kernel takes it.
+    fn step(average: &mut f64, value: f64, minutes: f64) {
+        *average += (value - *average) * (1.0 - (-1.0 / minutes).exp());
+    }
+
+    /// How often the level changes over a check every minute, of a value that was high and then
+    /// hangs about the bound.
+    fn changes(margin: f64) -> usize {
+        let [warn, crit] = ranges();
+        let mut averages = Averages::steady(13.0);
+        let mut levels = vec![];
+        for minute in 0..30 {
+            // Now above the bound, now below, never back by the margin.
+            let value = if minute % 4 < 2 { 9.2 } else { 10.6 };
+            step(&mut averages.short, value, 1.0);
+            step(&mut averages.middle, value, 5.0);
+            step(&mut averages.long, value, 15.0);
+            levels.push(averages.level(margin, &warn, &crit));
+        }
+        levels.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    }
+
+    #[test]
+    fn a_level_does_not_flap_from_run_to_run() {
+        assert!(changes(0.0) > 4, "without a margin it flaps");
+        assert!(changes(0.1) <= 1, "{}", changes(0.1));
     }
 
     #[test]

@@ -106,12 +106,15 @@ fn default_value(default: Default) -> Option<Value> {
     }
 }
 
+/// One by one: collecting into a map sorts first, and that sort would be a tenth of a component.
 fn filled(settings: &[SettingHelp], set: &Map<String, Value>) -> Map<String, Value> {
-    let mut all: Map<_, _> = settings
-        .iter()
-        .filter_map(|s| Some((s.name.to_owned(), default_value(s.default)?)))
-        .collect();
-    all.extend(set.iter().map(|(k, v)| (k.clone(), v.clone())));
+    let mut all = Map::new();
+    for setting in settings {
+        let value = set.get(setting.name).cloned();
+        if let Some(value) = value.or_else(|| default_value(setting.default)) {
+            all.insert(setting.name.to_owned(), value);
+        }
+    }
     all
 }
 
@@ -119,7 +122,8 @@ fn filled(settings: &[SettingHelp], set: &Map<String, Value>) -> Map<String, Val
 /// fail is the one to name.
 fn blame<T: Task>(set: &Map<String, Value>, error: &serde_json::Error) -> String {
     for (key, value) in set {
-        let alone = Map::from_iter([(key.clone(), value.clone())]);
+        let mut alone = Map::new();
+        alone.insert(key.clone(), value.clone());
         let alone = Value::Object(filled(T::SETTINGS, &alone));
         if let Err(error) = serde_json::from_value::<T>(alone) {
             return format!("setting `{key}` is {value}: {error}");

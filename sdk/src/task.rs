@@ -82,6 +82,15 @@ impl Summary {
         }
     }
 
+    /// Done when all is well, warned otherwise.
+    pub fn judged(well: bool, line: impl Into<String>) -> Self {
+        if well {
+            Self::done(line)
+        } else {
+            Self::warned(line)
+        }
+    }
+
     /// With facts for programs: something that serde writes as a JSON object.
     pub fn with(mut self, data: &impl Serialize) -> Self {
         match serde_json::to_string(data) {

@@ -8,7 +8,8 @@ use keepwell_bundle::{SecretKey, pae, tar};
 use std::path::Path;
 use std::process::Output;
 
-/// Runs a tool in `folder`; `None`, and a line that says so, when it is not installed.
+/// Runs a tool in `folder`; `None`, and a line that says so, when it is not installed. In CI it must
+/// be.
 #[expect(
     clippy::disallowed_methods,
     reason = "these tests compare with other programs"
@@ -18,6 +19,8 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Option<Output> {
     match command.args(arguments).current_dir(folder).output() {
         Ok(output) => Some(output),
         Err(e) => {
+            let ci = std::env::var("CI");
+            assert_ne!(ci.as_deref(), Ok("true"), "`{program}` cannot be run: {e}");
             eprintln!("SKIPPED: `{program}` cannot be run: {e}");
             None
         }

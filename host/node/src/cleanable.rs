@@ -110,6 +110,15 @@ pub fn check_cleanable(
         )));
     }
     let parent = look(fd, "..").map_err(failed)?;
+    if parent.owner != ours && parent.owner != 0 {
+        return Err(Refusal::denied(format!(
+            "the directory above `{shown}` belongs to user {}, who could replace it",
+            parent.owner
+        ))
+        .hint(format!(
+            "`chown {ours}` the directory above, or move `{shown}` to one of ours"
+        )));
+    }
     if parent.mode & OTHERS_WRITE != 0 && parent.mode & STICKY == 0 {
         return Err(Refusal::denied(format!(
             "others may write to the directory above `{shown}`, so they could replace it"
@@ -282,5 +291,11 @@ mod tests {
         std::os::unix::fs::chown(&root, Some(12_345), None).unwrap();
         let no = check(&root, &[], Path::new("/nonexistent")).unwrap_err();
         assert!(no.message.contains("12345"));
+        // Ours, in a directory that another user owns and may therefore rename it in.
+        std::os::unix::fs::chown(&root, Some(0), None).unwrap();
+        check(&root, &[], Path::new("/nonexistent")).unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(12_345), None).unwrap();
+        let no = check(&root, &[], Path::new("/nonexistent")).unwrap_err();
+        assert!(no.message.contains("could replace"), "{no}");
     }
 }

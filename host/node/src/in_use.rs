@@ -1,4 +1,5 @@
-//! Files in use: open, mapped, executed or locked by some process, by device and inode.
+//! Files in use: open, mapped, executed or locked by some process, or the image behind a loop
+//! device, by device and inode.
 
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use rustix::io::Errno;
@@ -50,6 +51,9 @@ impl InUse {
 /// are processes that we cannot see.
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
+/// Where the kernel lists block devices, loop devices among them.
+const BLOCK_DEVICES: &str = "/sys/block";
+
 /// What is in use on these devices, by any process but this one.
 pub fn in_use(devices: &[u64]) -> InUse {
     in_use_except(devices, &[])
@@ -73,7 +77,14 @@ pub fn in_use_except(devices: &[u64], pids: &[u32]) -> InUse {
         return scan.found;
     };
     let ours = std::process::id();
-    for process in processes.flatten() {
+    for process in processes {
+        let process = match process {
+            Ok(process) => process,
+            Err(e) => {
+                scan.note(&e);
+                continue;
+            }
+        };
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|n| n.parse::<u32>().ok()) else {
             continue;
@@ -83,6 +94,7 @@ pub fn in_use_except(devices: &[u64], pids: &[u32]) -> InUse {
         }
     }
     scan.locks(&[pids, &[ours]].concat());
+    scan.loops(Path::new(BLOCK_DEVICES));
     scan.found
 }
 
@@ -114,9 +126,12 @@ impl Scan<'_> {
         let mut count = 0;
         match std::fs::read_dir(folder) {
             Ok(links) => {
-                for link in links.flatten() {
+                for link in links {
                     count += 1;
-                    self.link(&link.path());
+                    match link {
+                        Ok(link) => self.link(&link.path()),
+                        Err(e) => self.note(&e),
+                    }
                 }
             }
             Err(e) => self.note(&e),
@@ -168,6 +183,24 @@ impl Scan<'_> {
             let mine = u32::try_from(pid).is_ok_and(|pid| ours.contains(&pid));
             if !mine && self.devices.contains(&pair.0) {
                 self.found.pairs.insert(pair);
+            }
+        }
+    }
+
+    /// Images behind loop devices: the kernel itself holds them, so no process shows them.
+    fn loops(&mut self, devices: &Path) {
+        let Ok(devices) = std::fs::read_dir(devices) else {
+            // Without sysfs nothing tells of them.
+            self.found.complete = false;
+            return;
+        };
+        for device in devices.flatten() {
+            let told = device.path().join("loop/backing_file");
+            // Of other devices, and of a loop device without an image, there is no such file.
+            if let Ok(path) = std::fs::read(told) {
+                use std::os::unix::ffi::OsStrExt as _;
+                let path = path.strip_suffix(b"\n").unwrap_or(&path);
+                self.link(Path::new(std::ffi::OsStr::from_bytes(path)));
             }
         }
     }

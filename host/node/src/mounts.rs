@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,9 @@ pub struct Mount {
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// Mounts that are asked: machines full of containers have thousands of the same few.
 const MAX_MOUNTS: usize = 1_024;
+
+/// One system call needs little; the default would reserve 2 MiB for each mount.
+const STACK_BYTES: usize = 64 << 10;
 
 /// File systems that hold nothing of their own.
 const PSEUDO: [&str; 24] = [
@@ -79,7 +82,7 @@ struct Line {
     device: String,
 }
 
-/// Each device once, at its shortest path; and the mounts that did not answer in two seconds.
+/// Each device once, at its shortest path; and the mounts that gave no answer in two seconds.
 pub fn mounts() -> Result<(Vec<Mount>, Vec<String>), Refusal> {
     let path = "/proc/self/mountinfo";
     let text =
@@ -89,16 +92,9 @@ pub fn mounts() -> Result<(Vec<Mount>, Vec<String>), Refusal> {
     let mut open: BTreeMap<PathBuf, Line> = BTreeMap::new();
     for line in lines {
         let path = line.path.clone();
-        let first = waiting(|set| set.insert(path.clone()));
         open.insert(path.clone(), line);
-        if first {
-            let send = send.clone();
-            std::thread::spawn(move || {
-                let answer = rustix::fs::statvfs(&path);
-                waiting(|set| set.remove(&path));
-                // Nobody listens any more when the time is over.
-                drop(send.send((path, answer)));
-            });
+        if waiting(|set| set.insert(path.clone())) {
+            ask(&path, send.clone());
         }
     }
     drop(send);
@@ -124,6 +120,25 @@ pub fn mounts() -> Result<(Vec<Mount>, Vec<String>), Refusal> {
     Ok((found, silent))
 }
 
+type Answer = (PathBuf, rustix::io::Result<rustix::fs::StatVfs>);
+
+/// Asks one mount on a thread of its own, which may hang as long as the mount does. Where no thread
+/// can be had, the mount counts as one that did not answer.
+fn ask(path: &Path, send: mpsc::Sender<Answer>) {
+    let asked = path.to_owned();
+    let work = move || {
+        let answer = rustix::fs::statvfs(&asked);
+        waiting(|set| set.remove(&asked));
+        // Nobody listens any more when the time is over.
+        drop(send.send((asked, answer)));
+    };
+    let thread = std::thread::Builder::new().name("mount".to_owned());
+    if let Err(e) = thread.stack_size(STACK_BYTES).spawn(work) {
+        tracing::debug!(path = %path.display(), error = %e, "no thread to ask a mount with");
+        waiting(|set| set.remove(path));
+    }
+}
+
 fn waiting(change: impl FnOnce(&mut HashSet<PathBuf>) -> bool) -> bool {
     let mut set = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
     change(set.get_or_insert_default())
@@ -144,10 +159,12 @@ fn counted(line: Line, s: &rustix::fs::StatVfs) -> Mount {
     }
 }
 
-/// Of the mounts that hold data, the shortest path of each device.
+/// Of the mounts that hold data, the shortest path of each device. Of several at one path only the
+/// last one can be asked: it hides the others.
 fn chosen(lines: impl Iterator<Item = Line>) -> Vec<Line> {
+    let seen: BTreeMap<PathBuf, Line> = lines.map(|line| (line.path.clone(), line)).collect();
     let mut by_device: BTreeMap<String, Line> = BTreeMap::new();
-    for line in lines {
+    for line in seen.into_values() {
         let system = SYSTEM.iter().any(|s| line.path.starts_with(s));
         if system || PSEUDO.contains(&line.file_system.as_str()) {
             continue;
@@ -230,6 +247,19 @@ mod tests {
         let got = chosen(lines.iter().filter_map(|l| line(l)));
         assert_eq!(got.len(), 1);
         assert_eq!(got[0].path, PathBuf::from("/srv"));
+    }
+
+    #[test]
+    fn a_mount_that_another_hides_is_not_taken_for_it() {
+        let lines = [
+            &b"1 1 8:1 / /srv rw - ext4 /dev/a rw"[..],
+            b"2 1 8:2 / /srv rw - ext4 /dev/b rw",
+            b"3 1 8:3 / /mnt rw - ext4 /dev/c rw",
+            b"4 1 0:5 / /mnt rw - proc proc rw",
+        ];
+        let got = chosen(lines.iter().filter_map(|l| line(l)));
+        let devices: Vec<_> = got.iter().map(|l| l.device.as_str()).collect();
+        assert_eq!(devices, ["/dev/b"]);
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub fn inventory(root: &Root) -> Result<Inventory, Refusal> {
 }
 
 /// Adds up a directory that is to be moved as one unit. Refusals: `busy` (something in it is in
-/// use), `denied` (special files, a mount or something unreadable in it), `limit` (too deep),
+/// use or changes), `denied` (special files, a mount or something unreadable in it, or too deep),
 /// `gone`. A time in the future shows as a `touched_ms` after the caller's now: refuse it there.
 pub fn survey(root: &Root, path: &RelPath, in_use: &InUse) -> Result<Survey, Refusal> {
     survey_by(root, path, in_use, AgeBy::Newest).map(|(survey, _)| survey)
@@ -151,10 +151,10 @@ pub fn survey_by(
     }
     if let Some((why, count)) = tree.skipped().first_key_value() {
         let message = format!("{here} holds {count} entries that cannot be taken along: {why}");
+        // Not `limit`, which says that the budget is used up: here no budget would help.
         return Err(match *why {
-            "too-deep" | "directory-too-large" | "path-too-long" => Refusal::limit(message),
             "changed" => Refusal::busy(message),
-            _ => Refusal::denied(message),
+            _ => Refusal::denied(message).hint("look what is in it, and move it by hand if meant"),
         });
     }
     let top = crate::walk::stat(root, path, in_use)?;

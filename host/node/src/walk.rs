@@ -29,7 +29,7 @@ pub struct Selector {
     pub globs: Vec<String>,
     /// What matches one of these is left out, and directories are not entered.
     pub except: Vec<String>,
-    /// None means every kind but special files, which are only given when asked for.
+    /// None means every kind.
     pub kinds: Vec<EntryKind>,
     /// Milliseconds before `now_ms`; 0 means no bound.
     pub min_age_ms: u64,
@@ -190,11 +190,7 @@ enum Judged {
 
 impl Selector {
     fn wants(&self, kind: EntryKind) -> bool {
-        if self.kinds.is_empty() {
-            kind != EntryKind::Other
-        } else {
-            self.kinds.contains(&kind)
-        }
+        self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
     fn judge(&self, facts: &Facts, empty: bool, now_ms: u64) -> Judged {

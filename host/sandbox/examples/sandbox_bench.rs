@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const RUNS: usize = 50;
+const INSTANCES: usize = 2_000;
 const CALLS: u32 = 200_000;
 const NOW: &str = r#"(import "keepwell:task/core@0.1.0" "now" (func $now (result i64)))"#;
 
@@ -31,6 +32,7 @@ fn main() {
         times[RUNS * 95 / 100]
     );
 
+    instances(&trivial);
     let started = timed(&trivial, &assignment()).1.usage.wall_us;
     per_call(
         "core.now",
@@ -62,6 +64,30 @@ fn main() {
         body,
         &granted,
         started,
+    );
+}
+
+/// Of the small guest, and of a real component when one is named.
+fn instances(trivial: &str) {
+    let (file, of) = match std::env::args_os().nth(1) {
+        Some(path) => {
+            let component = std::fs::read(&path).expect("a component");
+            let code = keepwell_sandbox::compile(&common::program(), &["compile"], &component);
+            let of = path.to_string_lossy().into_owned();
+            (common::sealed(&code.expect("it compiles")), of)
+        }
+        None => (code(trivial), "a small guest".to_owned()),
+    };
+    let times = keepwell_sandbox::time_instances(&file, &assignment(), INSTANCES).expect("it fits");
+    let at = |percent: usize| times.instances[INSTANCES * percent / 100];
+    println!(
+        "instantiate from the warm cache: p50 {:?}, p95 {:?} ({of}; before it, once: engine {:?}, \
+         load {:?}, link {:?})",
+        at(50),
+        at(95),
+        times.engine,
+        times.load,
+        times.prepare
     );
 }
 

@@ -5,7 +5,7 @@ use crate::bounds::{Crossed, Meter, thread_cpu};
 use crate::frame::FrameError;
 use crate::interface::bindings::types as wit;
 use crate::protocol::{Answer, Ask, Assignment, Told};
-use crate::recount::{CALLS_KEPT, REFUSALS_KEPT, WORD_MAX_BYTES};
+use crate::recount::{CALLS_KEPT, OFTEN, REFUSALS_KEPT, WORD_MAX_BYTES, checkpoint_every};
 use crate::wire::Wire;
 use keepwell_model::capability::Capability;
 use keepwell_model::event::{Call, Usage};
@@ -185,10 +185,10 @@ impl Ctx {
 
     /// What was held back is told.
     pub(crate) fn flush(&mut self) -> Result<(), FrameError> {
-        if let Some(progress) = self.progress.take() {
+        if let Some(progress) = self.progress.take(OFTEN) {
             self.wire.tell(Told::Progressed(progress))?;
         }
-        if let Some(state) = self.checkpoint.take() {
+        if let Some(state) = self.checkpoint.take(checkpoint_every(self.meter.wall())) {
             self.wire.tell(Told::Checkpointed(state))?;
         }
         if !self.calls.is_empty() || self.more_calls > 0 {
@@ -272,27 +272,15 @@ impl<T> Seldom<T> {
         }
     }
 
-    /// The value back, when it is time to tell it.
-    pub(crate) fn put(&mut self, value: T) -> Option<T> {
-        let now = Instant::now();
-        if self
-            .told
-            .is_some_and(|told| now.duration_since(told) < crate::recount::OFTEN)
-        {
-            self.held = Some(value);
-            return None;
-        }
-        self.told = Some(now);
-        self.held = None;
-        Some(value)
+    /// The value back, when the last was told at least `every` ago.
+    pub(crate) fn put(&mut self, value: T, every: Duration) -> Option<T> {
+        self.held = Some(value);
+        self.take(every)
     }
 
-    /// What is still held back, whatever the time; at most as often as the host is asked.
-    fn take(&mut self) -> Option<T> {
-        let now = Instant::now();
-        let due = self
-            .told
-            .is_none_or(|told| now.duration_since(told) >= crate::recount::OFTEN);
+    /// What is held back, when it is time to tell it.
+    fn take(&mut self, every: Duration) -> Option<T> {
+        let due = self.told.is_none_or(|told| told.elapsed() >= every);
         if due { self.last() } else { None }
     }
 

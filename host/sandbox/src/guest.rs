@@ -3,7 +3,7 @@
 use crate::bounds::{CALL_BYTES, Crossed, TICK};
 use crate::ctx::Ctx;
 use crate::frame::FrameError;
-use crate::interface::bindings::{self, Plugin, task as wit};
+use crate::interface::bindings::{self, Plugin, PluginPre, task as wit};
 use crate::interface::link;
 use crate::protocol::{AppliedAction, Entry, Finished};
 use crate::recount::LINE_MAX_BYTES;
@@ -23,23 +23,15 @@ pub(crate) fn run(
     component: &Component,
     ctx: Ctx,
 ) -> Result<(Finished, Store<Ctx>, u64), FrameError> {
-    let limits = ctx.assignment.limits.clone();
+    let fuel_max = ctx.assignment.limits.fuel;
     let entry = ctx.assignment.entry.clone();
-    let mut store = Store::new(engine, ctx);
-    // Before anything is instantiated, so that start functions are bounded too.
-    store.limiter(|ctx| &mut ctx.meter);
-    store.set_hostcall_fuel(CALL_BYTES);
-    let handles = usize::try_from(limits.handles).unwrap_or(0);
-    store.set_max_component_handles(handles + HANDLES_SPARE);
-    store.epoch_deadline_callback(|store| {
-        store.data().meter.check().map_err(wasmtime::Error::new)?;
-        Ok(UpdateDeadline::Continue(1))
+    let mut store = bounded(engine, ctx);
+    let outcome = store.set_fuel(fuel_max).and_then(|()| {
+        with_ticks(engine, || {
+            call(&prepare(engine, component)?, &mut store, entry)
+        })?
     });
-    store.set_epoch_deadline(1);
-    let outcome = store
-        .set_fuel(limits.fuel)
-        .and_then(|()| with_ticks(engine, || call(engine, component, &mut store, entry)));
-    let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+    let fuel = fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
     let finished = match outcome {
         Ok(finished) => finished,
         Err(error) => ended_by(&error)?,
@@ -47,39 +39,56 @@ pub(crate) fn run(
     Ok((finished, store, fuel))
 }
 
+/// A component held against the whole contract: all that is left to do is to make an instance.
+pub(crate) fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<PluginPre<Ctx>> {
+    PluginPre::new(link(engine)?.instantiate_pre(component)?)
+}
+
+/// A store with every bound set, before anything is instantiated in it, so that start functions
+/// are bounded too. Only its fuel is still to be given.
+pub(crate) fn bounded(engine: &Engine, ctx: Ctx) -> Store<Ctx> {
+    let handles = usize::try_from(ctx.assignment.limits.handles).unwrap_or(0);
+    let mut store = Store::new(engine, ctx);
+    store.limiter(|ctx| &mut ctx.meter);
+    store.set_hostcall_fuel(CALL_BYTES);
+    store.set_max_component_handles(handles + HANDLES_SPARE);
+    store.epoch_deadline_callback(|store| {
+        store.data().meter.check().map_err(wasmtime::Error::new)?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    store.set_epoch_deadline(1);
+    store
+}
+
 /// Runs `work` while a thread of its own turns the engine's epoch, so that the guest is looked at
-/// however long it computes.
-fn with_ticks<T>(engine: &Engine, work: impl FnOnce() -> T) -> T {
+/// however long it computes. The thread is not waited for: it sees within a tick that it is done,
+/// and the process that ends before takes it along.
+fn with_ticks<T>(engine: &Engine, work: impl FnOnce() -> T) -> wasmtime::Result<T> {
     let done = Arc::new(AtomicBool::new(false));
     let (stop, weak) = (Arc::clone(&done), engine.weak());
-    let ticker = std::thread::Builder::new()
+    // Without it nothing would ever end the guest.
+    std::thread::Builder::new()
         .stack_size(64 << 10)
         .spawn(move || {
             while !stop.load(Ordering::Relaxed) {
-                std::thread::park_timeout(TICK);
+                std::thread::sleep(TICK);
                 if let Some(engine) = weak.upgrade() {
                     engine.increment_epoch();
                 }
             }
-        });
+        })
+        .map_err(|e| wasmtime::Error::msg(format!("cannot start the clock's thread: {e}")))?;
     let result = work();
     done.store(true, Ordering::Relaxed);
-    if let Ok(ticker) = ticker {
-        ticker.thread().unpark();
-        // It only sleeps and counts; there is nothing it could fail with.
-        let _ = ticker.join();
-    }
-    result
+    Ok(result)
 }
 
 fn call(
-    engine: &Engine,
-    component: &Component,
+    prepared: &PluginPre<Ctx>,
     store: &mut Store<Ctx>,
     entry: Entry,
 ) -> wasmtime::Result<Finished> {
-    let linker = link(engine)?;
-    let plugin = Plugin::instantiate(&mut *store, component, &linker)?;
+    let plugin: Plugin = prepared.instantiate(&mut *store)?;
     let task = plugin.keepwell_task_task();
     let output_max = store.data().assignment.limits.output.0;
     let result = match entry {

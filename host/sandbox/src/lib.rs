@@ -15,6 +15,7 @@ mod doctor;
 mod engine;
 mod frame;
 mod guest;
+mod instances;
 mod interface;
 mod protocol;
 mod recount;
@@ -28,6 +29,8 @@ pub use compile::{COMPONENT_MAX_BYTES, CompileError, compile, compile_main};
 pub use doctor::{landlock_abi, seccomp_available};
 pub use engine::cache_key;
 pub use frame::FRAME_MAX_BYTES;
+#[doc(hidden)]
+pub use instances::{InstanceTimes, time_instances};
 pub use protocol::{
     Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, InUsePairs, Launch, Outcome,
     Proposal, RootAt, Stop, StoreFigures, Told,

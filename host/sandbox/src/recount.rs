@@ -21,9 +21,16 @@ pub(crate) const CALLS_KEPT: u64 = 10_000;
 pub(crate) const REFUSALS_KEPT: u64 = 1_000;
 /// As the contract says of `quarantine`.
 pub(crate) const PROPOSALS_MAX: usize = 4_096;
-/// Progress and checkpoints come at most this often, with a burst when the run begins.
+/// Progress comes at most this often.
 pub(crate) const OFTEN: Duration = Duration::from_millis(100);
+/// So many may come sooner: a busy host hears some late and the next in time.
 const BURST: u64 = 32;
+
+/// Checkpoints stay in the journal, so they come the more seldom the longer a run takes: a crash
+/// costs a hundredth of it at most, and those of a whole day are about a thousand.
+pub(crate) fn checkpoint_every(elapsed: Duration) -> Duration {
+    OFTEN.max(elapsed / 100)
+}
 
 /// Why the host stops listening.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +51,9 @@ pub(crate) struct Recount<'a> {
     metrics: u32,
     calls: u64,
     refusals: u64,
-    often: u64,
+    progressed: u64,
+    checkpointed: Option<Duration>,
+    checkpointed_early: u64,
     ready: bool,
 }
 
@@ -57,7 +66,9 @@ impl<'a> Recount<'a> {
             metrics: 0,
             calls: 0,
             refusals: 0,
-            often: 0,
+            progressed: 0,
+            checkpointed: None,
+            checkpointed_early: 0,
             ready: false,
         }
     }
@@ -111,11 +122,11 @@ impl<'a> Recount<'a> {
                 Told::Measured(printable_metric(&metric))
             }
             Told::Progressed(progress) => {
-                self.not_too_often(elapsed)?;
+                self.progress_not_too_often(elapsed)?;
                 Told::Progressed(printable_progress(&progress))
             }
             Told::Checkpointed(state) => {
-                self.not_too_often(elapsed)?;
+                self.checkpoint_not_too_often(elapsed)?;
                 if state.len() > CHECKPOINT_MAX_BYTES {
                     return Err(Excess::Protocol("its checkpoint was too long"));
                 }
@@ -198,12 +209,23 @@ impl<'a> Recount<'a> {
         }
     }
 
-    fn not_too_often(&mut self, elapsed: Duration) -> Result<(), Excess> {
-        self.often += 1;
+    fn progress_not_too_often(&mut self, elapsed: Duration) -> Result<(), Excess> {
+        self.progressed += 1;
         let allowed =
             BURST + 2 * u64::try_from(elapsed.as_millis() / OFTEN.as_millis()).unwrap_or(0);
-        if self.often > allowed {
+        if self.progressed > allowed {
             return Err(Excess::Protocol("it told of its progress too often"));
+        }
+        Ok(())
+    }
+
+    fn checkpoint_not_too_often(&mut self, elapsed: Duration) -> Result<(), Excess> {
+        let last = self.checkpointed.replace(elapsed);
+        let early =
+            last.is_some_and(|last| elapsed.saturating_sub(last) < checkpoint_every(elapsed) / 2);
+        self.checkpointed_early += u64::from(early);
+        if self.checkpointed_early > BURST {
+            return Err(Excess::Protocol("it told of checkpoints too often"));
         }
         Ok(())
     }
@@ -280,4 +302,74 @@ fn pairs(pairs: &[(String, String)]) -> Vec<(String, String)> {
         .take(PAIRS_MAX)
         .map(|(k, v)| (shown(k), shown(v)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keepwell_model::event::Walls;
+    use keepwell_model::limits::Limits;
+
+    fn ready(assignment: &Assignment) -> Recount<'_> {
+        let mut recount = Recount::new(assignment);
+        let walls = Told::Ready(Walls {
+            landlock: "absent".into(),
+            seccomp: "absent".into(),
+            no_new_privileges: false,
+            rlimits: false,
+            privileges_dropped: false,
+        });
+        recount.admit(walls, Duration::ZERO).unwrap();
+        recount
+    }
+
+    /// How many checkpoints pass when one is told every `step`, until the host has enough of it.
+    fn checkpoints(step: Duration, most: u32) -> (u32, bool) {
+        let assignment = Assignment::describe(Limits::default(), true);
+        let mut recount = ready(&assignment);
+        for n in 0..most {
+            if recount.admit(Told::Checkpointed(vec![]), step * n).is_err() {
+                return (n, true);
+            }
+        }
+        (most, false)
+    }
+
+    #[test]
+    fn a_flood_of_checkpoints_ends_the_worker_early_or_late() {
+        let (passed, ended) = checkpoints(Duration::from_millis(1), 1_000);
+        assert!(ended && passed <= 34, "{passed}");
+        // Ten a second are as agreed at first, and too many after a while.
+        let (passed, ended) = checkpoints(OFTEN, 100_000);
+        assert!(ended && passed > 200 && passed < 300, "{passed}");
+    }
+
+    #[test]
+    fn an_honest_worker_s_checkpoints_pass_all_day_and_are_few() {
+        let assignment = Assignment::describe(Limits::default(), true);
+        let mut recount = ready(&assignment);
+        let (mut now, mut told) = (Duration::ZERO, 0);
+        while now < Duration::from_secs(86_400) {
+            recount.admit(Told::Checkpointed(vec![]), now).unwrap();
+            now += checkpoint_every(now);
+            told += 1;
+        }
+        assert!(told < 1_100, "{told}");
+    }
+
+    #[test]
+    fn a_flood_of_progress_ends_the_worker() {
+        let assignment = Assignment::describe(Limits::default(), true);
+        let mut recount = ready(&assignment);
+        let progress = || {
+            Told::Progressed(Progress {
+                done: 1,
+                total: 2,
+                unit: "u".into(),
+                note: String::new(),
+            })
+        };
+        let passed = (0..1_000).find(|_| recount.admit(progress(), OFTEN).is_err());
+        assert_eq!(passed, Some(34));
+    }
 }

@@ -1,9 +1,14 @@
-//! What a run proposed and what it left, and proposing in batches until a limit says stop.
+//! What a run proposed and what it left, and proposing in batches until the budget is used up.
 
 use keepwell_sdk::clean::{self, BATCH, Proposal};
 use keepwell_sdk::prelude::*;
 use keepwell_sdk::storage::{Entry, Kind};
 use std::collections::BTreeMap;
+
+/// So many proposals refused one after the other for the budget's sake show that it is used up. A
+/// few only show that they were large: what is smaller may still fit, and must not wait for ever
+/// behind them.
+const REFUSED_IN_A_ROW: u32 = 32;
 
 /// The sums of a root, or of all.
 #[derive(Debug, Default)]
@@ -12,8 +17,10 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// What was left, by reason.
     pub(crate) skipped: BTreeMap<String, u64>,
-    /// Why the run stopped early.
+    /// What the budget did not reach, if anything.
     pub(crate) limit: Option<String>,
+    /// Proposals refused by the budget since the last one that was taken.
+    refused_in_a_row: u32,
     /// Some root could not be looked at.
     pub(crate) incomplete: bool,
 }
@@ -28,6 +35,7 @@ impl Tally {
     pub(crate) fn took(&mut self, files: u64, bytes: u64) {
         self.files += files;
         self.bytes += bytes;
+        self.refused_in_a_row = 0;
         progress(self.files, 0, "files", "proposed");
     }
 
@@ -41,15 +49,21 @@ impl Tally {
         if self.limit.is_none() {
             self.limit.clone_from(&other.limit);
         }
+        self.refused_in_a_row = other.refused_in_a_row;
     }
 
-    /// A refusal of one proposal: a limit ends the run, anything else leaves this entry.
+    /// A proposal was refused: its entry stays.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.skip(&refusal.code, 1);
         if refusal.is("limit") {
             self.limit = Some(refusal.message.clone());
-        } else {
-            self.skip(&refusal.code, 1);
+            self.refused_in_a_row += 1;
         }
+    }
+
+    /// Whether to propose more.
+    pub(crate) fn used_up(&self) -> bool {
+        self.refused_in_a_row >= REFUSED_IN_A_ROW
     }
 }
 
@@ -90,7 +104,7 @@ impl<'a> Batch<'a> {
 
     pub(crate) fn flush(&mut self, tally: &mut Tally) -> Result<(), Refusal> {
         let waiting = std::mem::take(&mut self.waiting);
-        if waiting.is_empty() || tally.limit.is_some() {
+        if waiting.is_empty() || tally.used_up() {
             return Ok(());
         }
         for (proposal, answer) in waiting.iter().zip(clean::quarantine(self.root, &waiting)?) {

@@ -20,7 +20,7 @@ impl Clean {
                 continue;
             }
             batch.push(entry, tally)?;
-            if tally.limit.is_some() {
+            if tally.used_up() {
                 return Ok(());
             }
         }
@@ -108,10 +108,43 @@ mod tests {
         assert_eq!(outcome.proposals.len(), 2);
         assert_eq!(outcome.summary().status, Status::Warned);
         assert!(
-            outcome.summary().line.contains("stopped"),
+            outcome.summary().line.contains("limit: "),
             "{}",
             outcome.summary().line
         );
+    }
+
+    #[test]
+    fn a_file_larger_than_the_budget_keeps_no_other_waiting() {
+        let budget = Budget {
+            files: 100,
+            bytes: 20,
+            min_age: Span(0),
+        };
+        let node = node().file("tmp", "a-image", |f| f.age("48h").size(1_000));
+        let outcome = node.budget(budget).run::<Clean>(json!({}));
+        assert_eq!(paths(&outcome), ["empty", "link", "old/a", "old/b"]);
+        assert_eq!(outcome.json()["skipped"]["limit"], 1);
+        assert_eq!(outcome.summary().status, Status::Warned);
+    }
+
+    #[test]
+    fn a_budget_that_is_used_up_ends_the_run() {
+        let budget = Budget {
+            files: 10,
+            bytes: 1 << 30,
+            min_age: Span(0),
+        };
+        let many = |root| {
+            (0..9_000).fold(Node::new().root("z"), |node, i| {
+                node.file(root, &format!("f{i:05}"), |f| f.age("48h").size(1))
+            })
+        };
+        let all = many("a").budget(budget).run::<Clean>(json!({}));
+        assert_eq!(all.json()["proposed-files"], 10);
+        // The first batch shows it; the second is not asked for.
+        assert_eq!(all.json()["skipped"]["limit"], 4_096 - 10);
+        assert_eq!(all.json()["roots"].as_array().map(Vec::len), Some(1));
     }
 
     #[test]

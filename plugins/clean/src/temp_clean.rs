@@ -86,7 +86,7 @@ impl Task for Clean {
             rows.push(json!({ "root": root.name, "proposed-files": tally.files,
                 "proposed-bytes": tally.bytes, "skipped": tally.skipped }));
             all.add(&tally);
-            if all.limit.is_some() {
+            if all.used_up() {
                 break;
             }
         }
@@ -107,15 +107,10 @@ fn told(all: &Tally, rows: &[Value]) -> Summary {
         line = format!("{line}; left {}", parts.join(", "));
     }
     if let Some(limit) = &all.limit {
-        line = format!("{line}; stopped: {limit}");
+        line = format!("{line}; limit: {limit}");
     }
-    let warned = all.limit.is_some() || all.incomplete;
-    let summary = if warned {
-        Summary::warned(line)
-    } else {
-        Summary::done(line)
-    };
-    summary.with(&json!({
+    let whole = all.limit.is_none() && !all.incomplete;
+    Summary::judged(whole, line).with(&json!({
         "proposed-files": all.files, "proposed-bytes": all.bytes, "skipped": all.skipped,
         "limit": all.limit, "roots": rows,
     }))

@@ -88,7 +88,7 @@ impl Clean {
             } else {
                 singles.push(entry, tally)?;
             }
-            if tally.limit.is_some() {
+            if tally.used_up() {
                 return Ok(());
             }
         }
@@ -142,7 +142,7 @@ impl Clean {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keepwell_sdk::testing::Node;
+    use keepwell_sdk::testing::{Budget, Node};
 
     fn node() -> Node {
         Node::new()
@@ -187,6 +187,23 @@ mod tests {
             below,
             [("a.b".to_owned(), false)],
             "an exception keeps its whole tree"
+        );
+    }
+
+    #[test]
+    fn a_tree_larger_than_the_budget_keeps_no_other_waiting() {
+        let large = Node::new()
+            .file("tmp", "a/image", |f| f.age("48h").size(1_000))
+            .file("tmp", "b/small", |f| f.age("48h").size(1));
+        let budget = Budget {
+            files: 100,
+            bytes: 20,
+            min_age: Span(0),
+        };
+        let settings = json!({ "unit": "tree" });
+        assert_eq!(
+            proposed(&large.budget(budget), settings),
+            [("b".to_owned(), true)]
         );
     }
 

@@ -7,6 +7,7 @@
 use keepwell_sdk::metrics::Mount;
 use keepwell_sdk::prelude::*;
 use serde_json::Value;
+use std::cmp::Reverse;
 
 /// Judges every mount.
 #[derive(Debug, Deserialize)]
@@ -50,18 +51,26 @@ impl Task for DiskCheck {
                 self.threshold, self.critical
             )));
         }
-        let mounts = metrics::mounts()?;
+        let mut mounts = metrics::mounts()?;
+        // The fullest first, so that it is not one of them that is left out.
+        mounts.sort_unstable_by_key(|m| Reverse((m.used_percent(), m.inodes_percent())));
         let mut problems = 0;
         let mut rows: Vec<Value> = Vec::new();
         let mut worst: Option<(u32, &str)> = None;
-        for mount in &mounts {
+        for (nth, mount) in mounts.iter().enumerate() {
             for problem in self.problems(mount) {
                 problems += 1;
-                problem.report();
+                if nth < TOLD_MAX {
+                    problem.report();
+                }
             }
             let percent = mount.used_percent();
-            worst = worst.max(percent.map(|p| (p, mount.path.as_str())));
-            report_metrics(mount);
+            if !is_image(mount) {
+                worst = worst.max(percent.map(|p| (p, mount.path.as_str())));
+            }
+            if nth < TOLD_MAX {
+                report_metrics(mount);
+            }
             rows.push(json!({
                 "mount": mount.path, "device": mount.device, "percent": percent,
                 "inodes-percent": mount.inodes_percent(),
@@ -72,14 +81,19 @@ impl Task for DiskCheck {
             return Ok(Summary::warned("unknown: no mount says how full it is"));
         };
         let line = format!("{} mounts, fullest {path} at {percent}%", mounts.len());
-        let summary = match problems {
-            0 => Summary::done(line),
-            1 => Summary::warned(format!("{line}; 1 problem")),
-            n => Summary::warned(format!("{line}; {n} problems")),
+        let line = match problems {
+            0 => line,
+            1 => format!("{line}; 1 problem"),
+            n => format!("{line}; {n} problems"),
         };
-        Ok(summary.with(&json!({ "mounts": rows, "problems": problems })))
+        Ok(Summary::judged(problems == 0, line)
+            .with(&json!({ "mounts": rows, "problems": problems })))
     }
 }
+
+/// Mounts told one by one, of which each has two metrics and at most three findings: a run reports
+/// 1,000 of either. The summary counts all of them.
+const TOLD_MAX: usize = 300;
 
 fn report_metrics(mount: &Mount) {
     // Ratios for machines keep their fraction; only people are shown whole percents.
@@ -145,8 +159,7 @@ impl DiskCheck {
                 .fact("free-inodes", mount.free_inodes),
             );
         }
-        let meant =
-            self.read_only.contains(&mount.path) || IMAGES.contains(&mount.file_system.as_str());
+        let meant = self.read_only.contains(&mount.path) || is_image(mount);
         if mount.read_only && !meant {
             let title = format!("{} is read-only", mount.path);
             found.push(
@@ -170,7 +183,12 @@ impl DiskCheck {
 }
 
 /// File systems that cannot be written in the first place.
-const IMAGES: [&str; 4] = ["squashfs", "iso9660", "erofs", "cramfs"];
+const IMAGES: [&str; 5] = ["squashfs", "iso9660", "udf", "erofs", "cramfs"];
+
+/// Whether it is as full as it was made, which is no news.
+pub(crate) fn is_image(mount: &Mount) -> bool {
+    mount.read_only && IMAGES.contains(&mount.file_system.as_str())
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -263,7 +281,27 @@ pub(crate) mod tests {
             file_system: "squashfs".into(),
             ..locked
         };
-        assert!(check(image, json!({})).found().is_empty());
+        assert!(check(image.clone(), json!({})).found().is_empty());
+        let both = Node::new().mount(image).mount(mount("/", 3, 10));
+        let outcome = both.run::<DiskCheck>(json!({}));
+        assert_eq!(outcome.summary().line, "2 mounts, fullest / at 30%");
+    }
+
+    #[test]
+    fn a_thousand_full_mounts_stay_within_what_a_run_may_report() {
+        let full = |n: u64| Mount {
+            total_inodes: 100,
+            free_inodes: 0,
+            ..mount(&format!("/m{n:04}"), 90 + n / 200, 100)
+        };
+        let node = (0..1_000).fold(Node::new(), |node, n| node.mount(full(n)));
+        let outcome = node.run::<DiskCheck>(json!({}));
+        assert!(outcome.metrics.len() <= 1_000 && outcome.findings.len() <= 1_000);
+        assert_eq!(outcome.json()["problems"], 2_000);
+        assert_eq!(
+            outcome.json()["mounts"].as_array().map(Vec::len),
+            Some(1_000)
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `disk-usage`: the worst mount's percent as a bare integer, so that a shell can compare it.
+//! Images, which are always full, are left out.
 
+use crate::check::is_image;
 use keepwell_sdk::prelude::*;
 
 /// Prints the fullest mount in whole percent, rounded up as `df` does.
@@ -15,6 +17,7 @@ impl Task for DiskUsage {
         let mounts = metrics::mounts()?;
         let worst = mounts
             .iter()
+            .filter(|mount| !is_image(mount))
             .filter_map(|mount| Some((mount.used_percent()?, mount.path.as_str())))
             .max_by_key(|(percent, _)| *percent);
         // A number that stands for "I could not look" would be compared like any other.
@@ -33,7 +36,13 @@ mod tests {
 
     #[test]
     fn prints_a_bare_integer_of_the_worst_mount() {
+        let image = metrics::Mount {
+            read_only: true,
+            file_system: "iso9660".into(),
+            ..mount("/media/cdrom", 7, 7)
+        };
         let node = Node::new()
+            .mount(image)
             .mount(mount("/", 84_001, 100_000))
             .mount(mount("/var", 10, 1_000));
         let outcome = node.run::<DiskUsage>(json!({}));

@@ -1,6 +1,6 @@
 //! One resource: its value, its level, how much it weighs.
 
-use keepwell_sdk::levels::{Level, Range};
+use keepwell_sdk::levels::{Averages, Level, Range};
 use keepwell_sdk::prelude::*;
 use serde_json::Value;
 
@@ -57,17 +57,16 @@ impl Part {
         self
     }
 
-    /// Known over a short and a long time; `clear` in percent of the value's own size.
+    /// Known over several times; `clear` in percent of the bound.
     pub(crate) fn over(
         mut self,
-        short: f64,
-        long: f64,
+        averages: Averages,
         clear: f64,
         warn: &Range,
         crit: &Range,
     ) -> Self {
-        self.value = Some(short);
-        self.level = Level::held(short, long, long * clear / 100.0, warn, crit);
+        self.value = Some(averages.short);
+        self.level = averages.level(clear / 100.0, warn, crit);
         self
     }
 

@@ -1,11 +1,12 @@
 //! Reading a node's resources. What cannot be read is a part without a value, never one less.
 //!
-//! No state is kept between runs. Where the kernel itself remembers (load, pressure) the long
-//! average is the memory: a level rises only when short and long agree, and falls only when the
-//! short one has come back by the setting `clear`. The other readings are judged as they stand.
+//! No state is kept between runs. Where the kernel itself remembers (load over 15 minutes, pressure
+//! over 5) its averages are the memory: a level rises only when two of them agree, and falls only
+//! when one has come back by the setting `clear`. The other readings are judged as they stand.
 
 use crate::judge::Part;
 use crate::thresholds::Thresholds;
+use keepwell_sdk::levels::Averages;
 use keepwell_sdk::metrics::{Contended, Order};
 use keepwell_sdk::prelude::*;
 
@@ -14,6 +15,9 @@ use keepwell_sdk::prelude::*;
 const LOAD_OF_BUSY: f64 = 0.7;
 /// Processes looked at for open files, the largest first.
 const PROCESSES: u32 = 200;
+/// Parts kept of all mounts together, the worst of them: each is a metric and may be a finding, and
+/// a run reports 1,000 of either. Machines full of containers have more mounts.
+const MOUNT_PARTS_MAX: usize = 800;
 
 pub(crate) fn read(t: &Thresholds) -> Vec<Part> {
     let mut parts = Vec::new();
@@ -39,9 +43,20 @@ fn processor(t: &Thresholds, parts: &mut Vec<Part>) {
             } else {
                 percent.min(cpu.load_1 / cores * 100.0)
             };
-            parts.push(busy.over(percent, minute, 0.0, &t.cpu_warn, &t.cpu_crit));
-            let [short, long] = [cpu.load_1, cpu.load_5].map(|load| load / cores);
-            parts.push(load.over(short, long, t.clear, &t.load_warn, &t.load_crit));
+            let busy_for = Averages {
+                short: percent,
+                middle: minute,
+                long: minute,
+            };
+            parts.push(busy.over(busy_for, 0.0, &t.cpu_warn, &t.cpu_crit));
+            let [short, middle, long] =
+                [cpu.load_1, cpu.load_5, cpu.load_15].map(|load| load / cores);
+            let loads = Averages {
+                short,
+                middle,
+                long,
+            };
+            parts.push(load.over(loads, t.clear, &t.load_warn, &t.load_crit));
         }
         Ok(_) => parts.extend([busy.unknown("no cores"), load.unknown("no cores")]),
         Err(no) => parts.extend([busy.unknown(&no.message), load.unknown(&no.message)]),
@@ -84,6 +99,11 @@ fn mounts(t: &Thresholds, parts: &mut Vec<Part>) {
     if !judged.iter().any(|part| part.id == "disk") {
         judged.push(none().unknown("no mount says how full it is"));
     }
+    if judged.len() > MOUNT_PARTS_MAX {
+        let _others = judged
+            .select_nth_unstable_by_key(MOUNT_PARTS_MAX, |part| std::cmp::Reverse(part.level));
+        judged.truncate(MOUNT_PARTS_MAX);
+    }
     parts.append(&mut judged);
 }
 
@@ -97,8 +117,13 @@ fn pressure(t: &Thresholds, parts: &mut Vec<Part>) {
         let part = Part::new("pressure", "percent", 0.5).of(name);
         parts.push(match metrics::pressure(of) {
             Ok(Some(pressure)) => {
-                let [short, long] = [pressure.some.avg_10, pressure.some.avg_60].map(|r| r * 100.0);
-                part.over(short, long, t.clear, &t.pressure_warn, &t.pressure_crit)
+                let some = pressure.some;
+                let waited = Averages {
+                    short: some.avg_10 * 100.0,
+                    middle: some.avg_60 * 100.0,
+                    long: some.avg_300 * 100.0,
+                };
+                part.over(waited, t.clear, &t.pressure_warn, &t.pressure_crit)
             }
             Ok(None) => part.unknown("the kernel does not say"),
             Err(no) => part.unknown(&no.message),

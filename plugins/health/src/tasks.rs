@@ -47,24 +47,8 @@ impl Task for ResourceCheck {
                 labelled_metric(&name, unit, value, "subject", &part.subject);
             }
         }
-        let bad: Vec<_> = parts.iter().filter(|p| p.level > Level::Unknown).collect();
-        let blind = parts.iter().filter(|p| p.level == Level::Unknown).count();
-        let line = match bad.first() {
-            _ if weigh(&parts).word == "unknown" => {
-                format!("unknown: {blind} resources cannot be read")
-            }
-            None => format!("{} resources well, {blind} unknown", parts.len() - blind),
-            Some(_) => {
-                let told: Vec<_> = bad.iter().map(|p| p.told()).collect();
-                told.join("; ")
-            }
-        };
-        let well = weigh(&parts).word == "healthy";
-        let summary = if well {
-            Summary::done(line)
-        } else {
-            Summary::warned(line)
-        };
+        let health = weigh(&parts);
+        let summary = by_word(&health, told(&parts, health.word));
         let rows: Vec<Value> = parts.iter().map(crate::judge::Part::json).collect();
         Ok(summary.with(&json!({ "parts": rows })))
     }
@@ -120,6 +104,24 @@ impl Task for QuickCheck {
     }
 }
 
+/// What is bad, then what is not known: neither stands in the way of the other.
+fn told(parts: &[crate::judge::Part], word: &str) -> String {
+    let bad = parts.iter().filter(|p| p.level > Level::Unknown);
+    let mut told: Vec<_> = bad.map(crate::judge::Part::told).collect();
+    let blind = parts.iter().filter(|p| p.level == Level::Unknown).count();
+    if word == "unknown" {
+        told.insert(0, format!("unknown: {blind} resources cannot be read"));
+    } else if told.is_empty() {
+        told.push(format!(
+            "{} resources well, {blind} unknown",
+            parts.len() - blind
+        ));
+    } else if blind > 0 {
+        told.push(format!("{blind} unknown"));
+    }
+    told.join("; ")
+}
+
 /// The host gives a check with a critical finding its own exit code.
 fn report_critical(parts: &[crate::judge::Part]) {
     for part in parts.iter().filter(|part| part.level == Level::Critical) {
@@ -128,11 +130,7 @@ fn report_critical(parts: &[crate::judge::Part]) {
 }
 
 fn by_word(health: &Health, line: String) -> Summary {
-    if health.word == "healthy" {
-        Summary::done(line)
-    } else {
-        Summary::warned(line)
-    }
+    Summary::judged(health.word == "healthy", line)
 }
 
 #[cfg(test)]

@@ -190,6 +190,36 @@ fn missing_readings_lower_the_confidence_and_never_make_a_node_well() {
 }
 
 #[test]
+fn the_line_tells_what_is_bad_and_what_is_not_known() {
+    let line = |node: &Node| {
+        let outcome = node.run::<ResourceCheck>(json!({}));
+        outcome.summary().line.clone()
+    };
+    assert_eq!(line(&well()), "9 resources well, 0 unknown");
+    let full = with(cpu(0.1, 0.5, 0.5), memory(60), mount(90), waiting(0.0, 0.0));
+    assert_eq!(line(&full), "disk /: 90.0 percent, warning");
+    let blind = line(&full.fail_call(1, "io"));
+    let expected = "unknown: 2 resources cannot be read; disk /: 90.0 percent, warning";
+    assert_eq!(blind, expected);
+}
+
+#[test]
+fn a_thousand_mounts_stay_within_what_a_run_may_report() {
+    let named = |n: u64| Mount {
+        path: format!("/m{n:04}"),
+        ..mount(if n == 1_023 { 99 } else { 40 })
+    };
+    let node = (0..1_024).fold(well(), |node, n| node.mount(named(n)));
+    let outcome = node.run::<ResourceCheck>(json!({}));
+    assert!(outcome.metrics.len() < 1_000 && outcome.findings.len() < 1_000);
+    assert_eq!(
+        outcome.found(),
+        [("resource-disk", "/m1023")],
+        "the worst is kept"
+    );
+}
+
+#[test]
 fn thresholds_are_ranges_or_plain_numbers() {
     let warned = well().run::<ResourceCheck>(json!({ "disk-warn": 30 }));
     assert_eq!(warned.found(), [("resource-disk", "/")]);

@@ -29,7 +29,7 @@ pub(crate) struct Thresholds {
 pub(crate) const SETTINGS: &[SettingHelp] = &[
     text("cpu-warn", "90", "Percent of time all cores were busy"),
     text("cpu-crit", "98", "The same, critical"),
-    text("load-warn", "2", "Load per core, over 1 and 5 minutes"),
+    text("load-warn", "2", "Load per core, over 1, 5 and 15 minutes"),
     text("load-crit", "5", "The same, critical"),
     text(
         "memory-warn",
@@ -46,7 +46,7 @@ pub(crate) const SETTINGS: &[SettingHelp] = &[
     text(
         "pressure-warn",
         "10",
-        "Percent of time some task waited, over 10 and 60 seconds",
+        "Percent of time some task waited, over 10, 60 and 300 seconds",
     ),
     text("pressure-crit", "40", "The same, critical"),
     text("open-files-warn", "50000", "Open files of one process"),
@@ -54,6 +54,6 @@ pub(crate) const SETTINGS: &[SettingHelp] = &[
     number(
         "clear",
         5.0,
-        "Percent of its bound a short average must come back by before it is well",
+        "Percent of its bound an average must come back by before it is well",
     ),
 ];

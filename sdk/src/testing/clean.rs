@@ -38,10 +38,23 @@ fn one(run: &mut Run, root: &str, entry: &Entry, reason: &str) -> Result<ActionI
         }
         Kind::Directory | Kind::File | Kind::Symlink => {}
     }
+    if now_there.in_use {
+        return Err(refusal("busy", "it is open, mapped or locked"));
+    }
     if is_young(&now_there, run.node.now, run.node.budget.min_age.millis()) {
         return Err(refusal("denied", "younger than the grant's minimum age"));
     }
-    propose(run, root, &now_there.path, reason, false, 1, now_there.size)
+    let bytes = bytes_of(&now_there);
+    propose(run, root, &now_there.path, reason, false, 1, bytes)
+}
+
+/// What an entry costs of the budget's bytes, beside itself.
+fn bytes_of(entry: &Entry) -> u64 {
+    if entry.kind == Kind::File {
+        entry.size
+    } else {
+        0
+    }
 }
 
 /// What is there now; a proposal must be about exactly that.
@@ -80,11 +93,7 @@ pub(crate) fn quarantine_tree(root: &str, top: &Entry, reason: &str) -> Result<A
                 ));
             }
             files += 1;
-            bytes += if entry.kind == Kind::File {
-                entry.size
-            } else {
-                0
-            };
+            bytes += bytes_of(&entry);
         }
         propose(run, root, &top.path, reason, true, files, bytes)
     })

@@ -206,6 +206,15 @@ impl Node {
         act: impl FnOnce(&Request) -> Result<Summary, task::Failure>,
         name: &str,
     ) -> Outcome {
+        self.begin(settings);
+        let result = act(&Request {
+            task: name.into(),
+            trigger: "manual".into(),
+        });
+        with(|run| Outcome::new(result, run.calls, std::mem::take(&mut run.outcome)))
+    }
+
+    fn begin(&self, settings: &serde_json::Value) {
         with(|run| {
             *run = Run {
                 node: self.clone(),
@@ -213,11 +222,13 @@ impl Node {
                 ..Run::default()
             };
         });
-        let result = act(&Request {
-            task: name.into(),
-            trigger: "manual".into(),
-        });
-        with(|run| Outcome::new(result, run.calls, std::mem::take(&mut run.outcome)))
+    }
+
+    /// Makes calls as a task would, without one.
+    #[cfg(test)]
+    pub(super) fn within<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.begin(&serde_json::json!({}));
+        act()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct SimShard {
     pub state: String,
     /// How long ago; `None`: never.
     pub verified: Option<Span>,
+    /// Told by the listing alone; nothing of it can be read.
+    pub absent: bool,
 }
 
 impl SimStore {
@@ -48,6 +50,19 @@ impl SimStore {
             bytes,
             state: state.into(),
             verified,
+            absent: false,
+        });
+        self
+    }
+    /// What a listing tells without reading: `missing`, `vanished`, `extra`, `stale-temp`.
+    #[must_use]
+    pub fn absent(mut self, name: &str, state: &str) -> Self {
+        self.shards.push(SimShard {
+            name: name.into(),
+            bytes: 0,
+            state: state.into(),
+            verified: None,
+            absent: true,
         });
         self
     }
@@ -67,12 +82,13 @@ pub(crate) fn stores() -> Result<Vec<Store>, Refusal> {
     call("shards", |run| {
         let now = run.node.now;
         let store = |s: &SimStore| {
-            let times: Option<Vec<u64>> = s.shards.iter().map(|x| last_verified(x, now)).collect();
+            let there = || s.shards.iter().filter(|x| !x.absent);
+            let times: Option<Vec<u64>> = there().map(|x| last_verified(x, now)).collect();
             Store {
                 name: s.name.clone(),
                 kind: s.kind.clone(),
-                shards: Some(s.shards.len() as u64),
-                bytes: Some(s.shards.iter().map(|x| x.bytes).sum()),
+                shards: Some(there().count() as u64),
+                bytes: Some(there().map(|x| x.bytes).sum()),
                 oldest_verified: times.and_then(|times| times.into_iter().min()),
             }
         };
@@ -112,7 +128,7 @@ fn selected(
         .filter(|s| globs.is_empty() || globs.iter().any(|g| g.is_match(&s.name)))
         .filter(|s| {
             let since = selector.not_verified_since;
-            since == 0 || last_verified(s, node.now).is_none_or(|at| at < since)
+            s.absent || since == 0 || last_verified(s, node.now).is_none_or(|at| at < since)
         })
         .cloned()
         .collect();
@@ -133,6 +149,7 @@ pub(crate) fn list_shards(store: &str, selector: &Selector) -> Result<Lister, Re
         };
         let all: Vec<_> = selected(&run.node, store, selector)?
             .into_iter()
+            .filter(|s| !s.absent)
             .map(shard)
             .collect();
         Ok(Lister(RefCell::new(all.into_iter())))
@@ -150,7 +167,8 @@ impl Lister {
 
 #[derive(Debug)]
 pub(crate) struct Scrub {
-    coming: RefCell<std::vec::IntoIter<SimShard>>,
+    /// With whether the verdict comes of reading, and counts as progress.
+    coming: RefCell<std::vec::IntoIter<(SimShard, bool)>>,
     progress: RefCell<Scrubbed>,
 }
 
@@ -159,34 +177,50 @@ pub(crate) fn verify(store: &str, selector: &Selector, budget: Budget) -> Result
         if run.scrubs > 0 {
             return Err(refusal("limit", "another scrub of this run is open"));
         }
-        let unless_0 = |bound: u64| if bound == 0 { u64::MAX } else { bound };
-        let most_bytes = unless_0(budget.max_bytes)
-            .min(unless_0(u64::from(budget.max_seconds) * BYTES_PER_SECOND));
-        let most_shards = unless_0(budget.max_shards);
-        let mut progress = Scrubbed {
-            shards: 0,
-            bytes: 0,
-            total_shards: 0,
-            total_bytes: 0,
-            left: 0,
-        };
-        let mut coming = Vec::new();
-        for shard in selected(&run.node, store, selector)? {
-            let bytes = progress.total_bytes + shard.bytes;
-            if progress.left > 0 || bytes > most_bytes || progress.total_shards == most_shards {
-                progress.left += 1;
-                continue;
-            }
-            progress.total_bytes = bytes;
-            progress.total_shards += 1;
-            coming.push(shard);
-        }
+        let scrub = planned(selected(&run.node, store, selector)?, budget);
         run.scrubs += 1;
-        Ok(Scrub {
-            coming: coming.into_iter().into(),
-            progress: progress.into(),
-        })
+        Ok(scrub)
     })
+}
+
+/// As the host chooses: what alone exceeds the bytes is told and passed over, everything else is
+/// taken in order as far as the budget reaches.
+fn planned(selected: Vec<SimShard>, budget: Budget) -> Scrub {
+    let unless_0 = |bound: u64| if bound == 0 { u64::MAX } else { bound };
+    let most_bytes = unless_0(budget.max_bytes);
+    let most_by_time = unless_0(u64::from(budget.max_seconds) * BYTES_PER_SECOND);
+    let most_shards = unless_0(budget.max_shards);
+    let mut progress = Scrubbed {
+        shards: 0,
+        bytes: 0,
+        total_shards: 0,
+        total_bytes: 0,
+        left: 0,
+    };
+    let (absent, there): (Vec<_>, Vec<_>) = selected.into_iter().partition(|s| s.absent);
+    let (fit, never): (Vec<_>, Vec<_>) = there.into_iter().partition(|s| s.bytes <= most_bytes);
+    progress.left += never.len() as u64;
+    let never = never.into_iter().take(1).map(|s| SimShard {
+        state: "unverifiable".into(),
+        ..s
+    });
+    let mut coming: Vec<_> = never.chain(absent).map(|s| (s, false)).collect();
+    let mut reached = true;
+    for shard in fit {
+        let bytes = progress.total_bytes + shard.bytes;
+        reached &= bytes <= most_bytes.min(most_by_time) && progress.total_shards < most_shards;
+        if !reached {
+            progress.left += 1;
+            continue;
+        }
+        progress.total_bytes = bytes;
+        progress.total_shards += 1;
+        coming.push((shard, true));
+    }
+    Scrub {
+        coming: coming.into_iter().into(),
+        progress: progress.into(),
+    }
 }
 
 impl Scrub {
@@ -195,9 +229,11 @@ impl Scrub {
         call("shards", |_| {
             let mut progress = self.progress.borrow_mut();
             let batch: Vec<_> = self.coming.borrow_mut().by_ref().take(max).collect();
-            progress.shards += batch.len() as u64;
-            progress.bytes += batch.iter().map(|s| s.bytes).sum::<u64>();
-            let verdict = |s: SimShard| Verdict {
+            for (shard, _) in batch.iter().filter(|(_, read)| *read) {
+                progress.shards += 1;
+                progress.bytes += shard.bytes;
+            }
+            let verdict = |(s, _): (SimShard, bool)| Verdict {
                 shard: s.name,
                 state: s.state,
                 bytes: s.bytes,

@@ -77,9 +77,17 @@ pub(crate) fn get_usage(root: &str, path: &[u8]) -> Result<Usage, Refusal> {
             allocated_bytes: 0,
             unreadable: 0,
         };
+        let closed = closed(tree, |_| false);
         for (path, file) in tree.below(path) {
+            if is_in(&closed, path) {
+                continue;
+            }
+            // What cannot be entered is counted as that alone, whatever it holds.
+            if file.is_foreign() || file.unreadable {
+                usage.unreadable += 1;
+                continue;
+            }
             let entry = file.entry(path, run.node.now);
-            usage.unreadable += u64::from(file.unreadable);
             match entry.kind {
                 Kind::File => {
                     usage.files += 1;
@@ -135,6 +143,18 @@ fn set(globs: &[String]) -> Result<GlobSet, Refusal> {
     set.build().map_err(invalid)
 }
 
+/// What is not entered, each with a `/`: a directory comes after what it holds, so this must be
+/// known before.
+fn closed(tree: &Tree, excepted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    let all = tree.walked().into_iter();
+    let closed = all.filter(|(path, file)| excepted(path) || file.is_foreign() || file.unreadable);
+    closed.map(|(path, _)| [path, b"/"].concat()).collect()
+}
+
+fn is_in(closed: &[Vec<u8>], path: &[u8]) -> bool {
+    closed.iter().any(|closed| path.starts_with(closed))
+}
+
 fn select(
     tree: &Tree,
     selector: &Selector,
@@ -143,27 +163,26 @@ fn select(
     now: u64,
     skipped: &mut BTreeMap<&'static str, u64>,
 ) -> Vec<Entry> {
-    let mut closed: Vec<Vec<u8>> = Vec::new();
-    // A directory comes after what it holds, so first see which are not entered.
-    for (path, file) in tree.walked() {
-        let excepted = except.is_match(OsStr::from_bytes(path));
-        if excepted || file.is_foreign() || file.unreadable {
-            closed.push([path, b"/"].concat());
-        }
-    }
+    let excepted = |path: &[u8]| except.is_match(OsStr::from_bytes(path));
+    let closed = closed(tree, excepted);
     let mut found = Vec::new();
     for (path, file) in tree.walked() {
-        let name = OsStr::from_bytes(path);
-        if closed.iter().any(|closed| path.starts_with(closed)) || except.is_match(name) {
+        if is_in(&closed, path) {
             continue;
         }
+        let name = OsStr::from_bytes(path);
         let mut skip = |reason| *skipped.entry(reason).or_insert(0) += 1;
+        if excepted(path) {
+            skip("excepted");
+            continue;
+        }
         if file.is_foreign() {
             skip("other-file-system");
             continue;
         }
         if file.unreadable {
             skip("unreadable");
+            continue;
         }
         let entry = file.entry(path, now);
         if !(globs.is_empty() || globs.is_match(name)) || entry.size < selector.min_size {
@@ -175,8 +194,7 @@ fn select(
             }
             continue;
         }
-        let full =
-            entry.kind == Kind::Directory && (file.unreadable || !tree.is_empty_directory(path));
+        let full = entry.kind == Kind::Directory && !tree.is_empty_directory(path);
         if selector.only_empty_directories && full {
             continue;
         }
@@ -216,7 +234,48 @@ impl Drop for Walker {
     }
 }
 
-/// Whether an entry is old enough for the grant, by its newest time.
+/// Whether an entry is too young for the grant, by its newest time. One whose time lies in the
+/// future always is.
 pub(super) fn is_young(entry: &Entry, now: u64, min_age_ms: u64) -> bool {
-    min_age_ms > 0 && entry.time(AgeBy::Newest).saturating_add(min_age_ms) > now
+    entry.time(AgeBy::Newest).saturating_add(min_age_ms) > now
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::storage;
+    use crate::testing::Node;
+
+    /// Walks and adds up as a task would; gives paths, what was skipped, and the usage.
+    fn looked(node: &Node, except: &[&str]) -> (Vec<String>, Vec<(String, u64)>, storage::Usage) {
+        node.within(|| {
+            let selector = storage::Selector {
+                except: except.iter().map(|&glob| glob.to_owned()).collect(),
+                ..storage::everything()
+            };
+            let mut walk = storage::walk("tmp", &selector).unwrap();
+            let given = walk.by_ref().map(|e| e.unwrap().text().into_owned());
+            let given = given.collect();
+            (given, walk.skipped(), storage::usage("tmp", b"").unwrap())
+        })
+    }
+
+    #[test]
+    fn what_is_not_entered_is_counted_once_and_never_given() {
+        let node = Node::new()
+            .file("tmp", "a/x", |f| f.size(3))
+            .file("tmp", "locked/x", |f| f.size(5))
+            .file("tmp", "mnt/x", |f| f.size(7))
+            .special("tmp", "s", |f| f)
+            .directory("tmp", "locked", super::super::File::unreadable)
+            .directory("tmp", "mnt", super::super::File::other_file_system);
+        let (given, skipped, usage) = looked(&node, &[]);
+        assert_eq!(given, ["a/x", "a", "s"]);
+        let one = |why: &str| (why.to_owned(), 1);
+        assert_eq!(skipped, [one("other-file-system"), one("unreadable")]);
+        let sums = (usage.files, usage.directories, usage.others, usage.bytes);
+        assert_eq!((sums, usage.unreadable), ((1, 1, 1, 3), 2));
+        let (given, skipped, _) = looked(&node, &["a", "locked", "mnt"]);
+        assert_eq!(given, ["s"]);
+        assert_eq!(skipped, [("excepted".to_owned(), 3)]);
+    }
 }

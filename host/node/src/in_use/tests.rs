@@ -223,3 +223,21 @@ proptest! {
         lock_line(&text);
     }
 }
+
+#[test]
+fn the_image_behind_a_loop_device_is_in_use() {
+    let bed = Bed::new();
+    let devices = [bed.pair.0];
+    let sys = bed.dir.path().join("block");
+    for device in ["loop0/loop", "loop1", "sda"] {
+        fs::create_dir_all(sys.join(device)).unwrap();
+    }
+    let told = format!("{}\n", bed.path().display());
+    fs::write(sys.join("loop0/loop/backing_file"), told).unwrap();
+    let mut scan = bed.scan(&devices);
+    scan.loops(&sys);
+    assert!(bed.contains(&scan.found) && scan.found.complete);
+    let mut scan = bed.scan(&devices);
+    scan.loops(&bed.dir.path().join("none"));
+    assert!(!scan.found.complete);
+}

@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A seam for tests: asked before each step that changes something; an error is taken for the
 /// kernel's.
 pub trait Fault: Send + Sync + std::fmt::Debug {
-    /// `step` is `rename`, `rename-back`, `undo` or `fsync`.
+    /// `step` is `rename`, `look` (after a rename), `rename-back`, `undo` or `fsync`.
     fn before(&self, step: &'static str) -> Result<(), Errno>;
 }
 

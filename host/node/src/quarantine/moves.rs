@@ -42,10 +42,20 @@ impl Quarantine {
             }
             Err(e) => return Err(refused(e, cannot)),
         }
-        let after = self.look_at_parent(&parent, path)?;
+        // From here on a refusal must leave the entry in its place, for a refused action is not
+        // undone later.
+        let looked = self.fault("look").map_err(|e| refused(e, cannot.clone()));
+        let looked = looked.and_then(|()| {
+            let after = self.look_at_parent(&parent, path)?;
+            let there = look(self.folder.fd(), &id).map_err(|e| refused(e, cannot))?;
+            Ok((after, there))
+        });
+        let (after, there) = match looked {
+            Ok(both) => both,
+            Err(no) => return self.move_back(&parent, path, &id, no),
+        };
         let mut inner = self.lock();
         inner.parents.moved(path.parent().as_ref(), &before, &after);
-        let there = look(self.folder.fd(), &id).map_err(|e| refused(e, cannot))?;
         // A directory emptied by this run has newer times than planned; which it is still holds.
         let emptied = kind == EntryKind::Directory;
         if there.kind == kind && same_moved(&there, &identity, emptied) {
@@ -53,10 +63,18 @@ impl Quarantine {
             return Ok(());
         }
         drop(inner);
-        self.move_back(&parent, path, &id)
+        let replaced = self.changed(path, "it was replaced at the last moment; left in place");
+        self.move_back(&parent, path, &id, replaced)
     }
 
-    fn move_back(&self, parent: &OwnedFd, path: &RelPath, id: &str) -> Result<(), Refusal> {
+    /// Puts back what should not have been moved, and refuses with `why`.
+    fn move_back(
+        &self,
+        parent: &OwnedFd,
+        path: &RelPath,
+        id: &str,
+        why: Refusal,
+    ) -> Result<(), Refusal> {
         let back = self.fault("rename-back").and_then(|()| {
             rustix::fs::renameat_with(
                 self.folder.fd(),
@@ -67,9 +85,10 @@ impl Quarantine {
             )
         });
         match back {
-            Ok(()) => Err(self.changed(path, "it was replaced at the last moment; left in place")),
+            Ok(()) => Err(why),
             Err(e) => Err(Refusal::io(format!(
-                "`{path}` was replaced at the last moment and could not be put back: {}",
+                "{}; and `{path}` could not be put back: {}",
+                why.message,
                 std::io::Error::from(e)
             ))
             .hint(format!(

@@ -224,14 +224,21 @@ impl Fault for FailAt {
 
 #[test]
 fn failing_at_any_operation_and_running_again_reaches_the_same_end() {
-    for n in 0..10 {
+    // Two steps for each of seven moves, then the sync, then none that fails.
+    for n in 0..16 {
         let bed = Bed::new();
         bed.fill();
         let before = bed.listing();
         let plan = bed.plan();
         let q = bed.begin().with_fault(Arc::new(FailAt(AtomicU32::new(n))));
         let all = |f: &dyn Fn(&Action) -> Result<(), Refusal>| plan.iter().try_for_each(f);
-        if let Err(no) = all(&|a| q.apply(a)).and_then(|()| q.sync()) {
+        let refused = plan.iter().find_map(|a| Some((a, q.apply(a).err()?)));
+        if let Some((a, _)) = &refused {
+            assert_eq!(q.settled(a), Settled::NotApplied, "what is refused stays");
+        }
+        let refused = refused.map(|(_, no)| no).or_else(|| q.sync().err());
+        assert_eq!(refused.is_some(), n < 15);
+        if let Some(no) = refused {
             assert!(no.hint.is_some() && no.message.contains("no space"), "{no}");
         }
         drop(q);

@@ -15,6 +15,7 @@ mod listing;
 mod name;
 mod oci;
 mod plan;
+mod reader;
 mod scrub;
 mod small;
 mod store;

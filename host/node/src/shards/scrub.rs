@@ -1,31 +1,22 @@
-//! Reading a listing's shards on a few threads, a verdict for each.
+//! A running verification: what it gives, how far it is, what is remembered of it.
 
 pub use super::plan::Budget;
 
 use super::anomaly::{After, Anomaly};
-use super::examine::{Examined, Examiner};
-use super::expand::Buffers;
-use super::layout::Transform;
-use super::listing::{Listed, Listing, Size};
+use super::listing::{Listing, Size};
 use super::plan;
+use super::reader::{Message, Shared};
 use super::store::Store;
 use keepwell_model::store::{Remembered, State, Verdict};
 use keepwell_model::words::Refusal;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Eight files in flight keep an SSD busy; a thread costs a buffer of 64 KiB.
-const THREADS_MAX: usize = 8;
-/// A zstd window is up to 8 MiB for each thread.
-const ZSTD_THREADS_MAX: usize = 4;
 /// Verdicts waiting for the task; when it does not fetch them, reading pauses.
 const QUEUE_MAX: usize = 1_024;
-/// Hashing needs little; the default would reserve 2 MiB.
-const STACK_BYTES: usize = 512 << 10;
 
 /// How far a scrub came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,24 +32,6 @@ pub struct Scrubbed {
     /// Shards left out because the budget did not reach; those that time did not reach are added
     /// when the scrub ends.
     pub left: u64,
-}
-
-struct Shared {
-    store: Arc<Store>,
-    listing: Listing,
-    next: AtomicUsize,
-    stop: AtomicBool,
-    deadline: Option<Instant>,
-    out_of_time: AtomicBool,
-}
-
-enum Message {
-    Done {
-        index: usize,
-        verdict: Verdict,
-        at: Instant,
-    },
-    Gone(Refusal),
 }
 
 /// A running verification. Dropping it stops its threads at their next buffer and joins them.
@@ -93,17 +66,11 @@ impl Scrub {
             left: left.shards,
             ..Scrubbed::default()
         };
-        let count = threads(&store, listing.shards.len());
         let (sender, receiver) = sync_channel(QUEUE_MAX);
+        let deadline = budget.max_time.and_then(|t| Instant::now().checked_add(t));
+        let shared = Arc::new(Shared::new(store, listing, deadline));
         let mut scrub = Self {
-            shared: Arc::new(Shared {
-                store,
-                listing,
-                next: AtomicUsize::new(0),
-                stop: AtomicBool::new(false),
-                deadline: budget.max_time.and_then(|t| Instant::now().checked_add(t)),
-                out_of_time: AtomicBool::new(false),
-            }),
+            shared: Arc::clone(&shared),
             verdicts: Some(receiver),
             threads: vec![],
             anomalies,
@@ -112,14 +79,8 @@ impl Scrub {
             progress,
             ended: None,
         };
-        for _ in 0..count {
-            let (shared, sender) = (Arc::clone(&scrub.shared), sender.clone());
-            let thread = std::thread::Builder::new()
-                .name("scrub".to_owned())
-                .stack_size(STACK_BYTES)
-                .spawn(move || shared.work(&sender))
-                .map_err(|e| Refusal::io(format!("cannot start a thread to read with: {e}")))?;
-            scrub.threads.push(thread);
+        for _ in 0..shared.threads() {
+            scrub.threads.push(Shared::spawn(&shared, sender.clone())?);
         }
         Ok(scrub)
     }
@@ -173,7 +134,7 @@ impl Scrub {
         if unread == 0 {
             return Ok(());
         }
-        if self.shared.out_of_time.load(Ordering::Acquire) {
+        if self.shared.ran_out_of_time() {
             self.progress.left += unread;
             return Ok(());
         }
@@ -218,7 +179,7 @@ impl Scrub {
 
     fn note(&mut self, index: usize, verdict: &Verdict, at: Instant) {
         self.progress.shards += 1;
-        let Some(shard) = self.shared.listing.shards.get(index) else {
+        let Some(shard) = self.shared.listing().shards.get(index) else {
             return;
         };
         self.progress.bytes += shard.bytes;
@@ -242,7 +203,7 @@ impl Scrub {
     }
 
     fn halt(&mut self) {
-        self.shared.stop.store(true, Ordering::Release);
+        self.shared.stop();
         // Without a receiver, a thread that waits to send goes on, and ends.
         self.verdicts = None;
         for thread in self.threads.drain(..) {
@@ -264,85 +225,6 @@ impl std::fmt::Debug for Scrub {
             .field("progress", &self.progress)
             .field("threads", &self.threads.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn go_on(&self) -> bool {
-        if self.stop.load(Ordering::Acquire) {
-            return false;
-        }
-        let late = self.deadline.is_some_and(|at| Instant::now() >= at);
-        if late {
-            self.out_of_time.store(true, Ordering::Release);
-        }
-        !late
-    }
-
-    fn work(&self, verdicts: &SyncSender<Message>) {
-        let transform = transform(&self.store);
-        let go_on = || self.go_on();
-        let mut examiner = Examiner {
-            store: &self.store,
-            listing: &self.listing,
-            go_on: &go_on,
-            buffers: Buffers::new(transform),
-        };
-        let mut first = true;
-        while self.go_on() {
-            let index = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(shard) = self.listing.shards.get(index) else {
-                return;
-            };
-            let message = match examiner.examine(shard) {
-                Examined::Done(verdict) => done(index, verdict),
-                // It had all the time there was and will not fit the next scrub either.
-                Examined::Stopped if first && self.out_of_time.load(Ordering::Acquire) => {
-                    done(index, too_slow(shard))
-                }
-                Examined::Stopped => return,
-                Examined::Gone(refusal) => Message::Gone(refusal),
-            };
-            first = false;
-            if verdicts.send(message).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-fn done(index: usize, verdict: Verdict) -> Message {
-    Message::Done {
-        index,
-        verdict,
-        at: Instant::now(),
-    }
-}
-
-fn transform(store: &Store) -> Transform {
-    store
-        .layout
-        .as_ref()
-        .map_or(Transform::None, |l| l.transform)
-}
-
-fn threads(store: &Store, shards: usize) -> usize {
-    let most = if transform(store) == Transform::Zstd {
-        ZSTD_THREADS_MAX
-    } else {
-        THREADS_MAX
-    };
-    // Inside the walls the quota files may be closed; the number of cores is known all the same.
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    cores.min(most).min(shards)
-}
-
-fn too_slow(shard: &Listed) -> Verdict {
-    Verdict {
-        shard: shard.name.clone(),
-        state: State::Unverifiable,
-        bytes: shard.bytes,
-        detail: Some("the time budget alone is too short to read it".to_owned()),
     }
 }
 

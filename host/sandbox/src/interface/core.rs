@@ -5,7 +5,8 @@ use crate::bounds::Crossed;
 use crate::ctx::{Ctx, No};
 use crate::protocol::Told;
 use crate::recount::{
-    CHECKPOINT_MAX_BYTES, printable_finding, printable_line, printable_metric, printable_progress,
+    CHECKPOINT_MAX_BYTES, OFTEN, checkpoint_every, printable_finding, printable_line,
+    printable_metric, printable_progress,
 };
 use keepwell_model::limits::LimitName;
 use keepwell_model::words::{Finding, Level, LogLine, Metric, Progress};
@@ -57,12 +58,13 @@ impl wit::Host for Ctx {
             unit,
             note,
         } = progress;
-        match self.progress.put(printable_progress(&Progress {
+        let progress = printable_progress(&Progress {
             done,
             total,
             unit,
             note,
-        })) {
+        });
+        match self.progress.put(progress, OFTEN) {
             Some(progress) => self.tell(Told::Progressed(progress)).map_err(end),
             None => Ok(()),
         }
@@ -130,7 +132,8 @@ impl wit::Host for Ctx {
                 format!("a checkpoint of {bytes} bytes, of at most {CHECKPOINT_MAX_BYTES}"),
             ));
         }
-        match self.checkpoint.put(state) {
+        let every = checkpoint_every(self.meter.wall());
+        match self.checkpoint.put(state, every) {
             Some(state) => self.tell(Told::Checkpointed(state)).map_err(end),
             None => Ok(()),
         }

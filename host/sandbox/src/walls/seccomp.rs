@@ -98,7 +98,13 @@ fn allowed() -> Result<Rules, SeccompError> {
     rules.insert(libc::SYS_write, vec![when(0, is(1))?, when(0, is(2))?]);
     rules.insert(libc::SYS_writev, vec![when(0, is(1))?, when(0, is(2))?]);
     // Nothing new becomes executable.
-    rules.insert(libc::SYS_mmap, vec![when(2, without(libc::PROT_EXEC))?]);
+    // Nor is memory shared: a shared mapping of an open file would write to it without write(2),
+    // and one of no file would not count as data of this process.
+    let mapping = [
+        (2, without(libc::PROT_EXEC)),
+        (3, masked(libc::MAP_TYPE, libc::MAP_PRIVATE)),
+    ];
+    rules.insert(libc::SYS_mmap, vec![when_all(&mapping)?]);
     rules.insert(libc::SYS_mprotect, vec![when(2, without(libc::PROT_EXEC))?]);
     rules.insert(libc::SYS_openat, vec![when(2, without(OPEN_CHANGES))?]);
     // Threads of this process, no other process.
@@ -130,19 +136,28 @@ fn is(value: i32) -> Test {
 }
 
 fn with(bits: i32) -> Test {
-    let bits = u64::from(bits.unsigned_abs());
-    (SeccompCmpOp::MaskedEq(bits), bits)
+    masked(bits, bits)
 }
 
 fn without(bits: i32) -> Test {
-    (SeccompCmpOp::MaskedEq(u64::from(bits.unsigned_abs())), 0)
+    masked(bits, 0)
 }
 
-fn when(argument: u8, (operator, value): Test) -> Result<SeccompRule, SeccompError> {
-    let length = SeccompCmpArgLen::Dword;
-    Ok(SeccompRule::new(vec![SeccompCondition::new(
-        argument, length, operator, value,
-    )?])?)
+fn masked(mask: i32, value: i32) -> Test {
+    let (mask, value) = (mask.unsigned_abs(), value.unsigned_abs());
+    (SeccompCmpOp::MaskedEq(u64::from(mask)), u64::from(value))
+}
+
+fn when(argument: u8, test: Test) -> Result<SeccompRule, SeccompError> {
+    when_all(&[(argument, test)])
+}
+
+fn when_all(tests: &[(u8, Test)]) -> Result<SeccompRule, SeccompError> {
+    let conditions = tests.iter().map(|(argument, (operator, value))| {
+        let length = SeccompCmpArgLen::Dword;
+        SeccompCondition::new(*argument, length, operator.clone(), *value)
+    });
+    Ok(SeccompRule::new(conditions.collect::<Result<_, _>>()?)?)
 }
 
 fn when_wide(argument: u8, value: u64) -> Result<SeccompRule, SeccompError> {
