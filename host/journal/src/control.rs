@@ -129,6 +129,12 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::PluginRemoved { .. }
         | Event::PluginRefused { .. }
         | Event::TrustChanged { .. }
+        | Event::DaemonStarted { .. }
+        | Event::DaemonEnded
+        | Event::ConfigReloaded { .. }
+        | Event::ApprovalAsked { .. }
+        | Event::ApprovalAnswered { .. }
+        | Event::ApprovalRefused { .. }
         | Event::SlotMissed { .. }
         | Event::SlotDoneByHand { .. }
         | Event::Pruned { .. }

@@ -74,7 +74,7 @@ impl DbError {
                 Some("free space, or make the folder writable; it goes on by itself then")
             }
             ErrorKind::Broken => Some("restore the file from a backup, or set it aside"),
-            ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Usage => None,
+            ErrorKind::Busy | ErrorKind::NotFound | ErrorKind::Usage | ErrorKind::Taken => None,
         }
     }
 

@@ -4,7 +4,7 @@ use super::Measurements;
 use super::error::Result;
 use super::points::{Sample, add};
 use super::query::MeasurementReader;
-use crate::entry::{RunKey, run_key, run_of};
+use super::RunKey;
 use crate::schema::{column, number};
 use keepwell_model::event::Mode;
 use keepwell_model::id::{Digest, RunId};
@@ -85,7 +85,7 @@ impl Measurements {
 }
 
 fn fold(db: &Connection, report: &Report) -> rusqlite::Result<Folded> {
-    let run = run_key(report.run);
+    let run = report.run.to_bytes();
     let whole =
         matches!(report.state, RunState::Done | RunState::Warned) && report.mode == Mode::Apply;
     let floor: Option<RunKey> = db
@@ -316,7 +316,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<FindingRow>> {
         count: number(row.get(10)?),
         reopened: number(row.get(11)?),
         resolved: row.get::<_, Option<i64>>(12)?.map(number),
-        last_run: run_of(row.get(13)?),
+        last_run: Some(RunId::from_bytes(row.get(13)?)),
     }))
 }
 

@@ -35,6 +35,9 @@ use schema::MEASUREMENTS;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// A run as a column holds it: the 16 bytes of its id, which sort by when it began.
+type RunKey = [u8; 16];
+
 /// The one writer of `measurements.db`. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Measurements(Arc<Inner>);

@@ -6,7 +6,6 @@ use super::trim::{
     used,
 };
 use super::{Measurements, lock};
-use crate::entry::run_key;
 use crate::schema::{column, number};
 use keepwell_model::id::RunId;
 use keepwell_model::measure::{DAY_MS, Tier};
@@ -247,7 +246,7 @@ impl Sweep<'_> {
             trim_findings(db, before, most, rows)
         })?;
         // Runs sort by the time they began, so one id stands for all before it.
-        let oldest = run_key(RunId::new(oldest_ms, [0; 10]));
+        let oldest = RunId::new(oldest_ms, [0; 10]).to_bytes();
         self.until_done("forget folded runs", |db, rows| {
             forget_runs(db, &oldest, rows)
         })?;

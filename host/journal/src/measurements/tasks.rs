@@ -9,7 +9,7 @@ use super::error::{DbError, Result};
 use super::file::{Kind, Written, aside, set_aside};
 use super::lock;
 use super::schema::TASKS;
-use crate::entry::{RunKey, run_key, run_of};
+use super::RunKey;
 use crate::schema::{column, number};
 use keepwell_model::id::RunId;
 use keepwell_model::own_state::{
@@ -82,7 +82,7 @@ impl TaskStates {
     /// checked again here: changes may have come through a file or from a worker.
     pub fn commit(&self, task: &str, run: RunId, changes: &Changes) -> Result<u64> {
         check(task, changes)?;
-        let run = run_key(run);
+        let run = run.to_bytes();
         let version = self.with("commit a task's state", |db| {
             let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
             let version = match head(&tx, task)? {
@@ -141,7 +141,7 @@ impl TaskStates {
                 Ok(TaskUsage {
                     task,
                     version: number(row.get(1)?),
-                    run: run_of(row.get(2)?).filter(|run| run_key(*run) != NO_RUN),
+                    run: Some(RunId::from_bytes(row.get(2)?)).filter(|run| run.to_bytes() != NO_RUN),
                     keys,
                     bytes,
                 })

@@ -2,7 +2,7 @@
 
 use super::findings::FOLDED_FLOOR;
 use super::schema::tier_column;
-use crate::entry::RunKey;
+use super::RunKey;
 use crate::schema::{column, number};
 use keepwell_model::measure::Tier;
 use rusqlite::{Connection, params};

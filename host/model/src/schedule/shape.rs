@@ -248,7 +248,7 @@ impl StopOn {
     pub const fn stops(self, state: RunState, critical_finding: bool) -> bool {
         match state {
             RunState::Cancelled | RunState::Interrupted => true,
-            RunState::Running | RunState::Skipped | RunState::Missed => false,
+            RunState::Running | RunState::Waiting | RunState::Skipped | RunState::Missed => false,
             RunState::Done | RunState::Warned => match self {
                 Self::Failed | Self::Never => false,
                 Self::Critical => critical_finding,
