@@ -135,6 +135,7 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::ApprovalAsked { .. }
         | Event::ApprovalAnswered { .. }
         | Event::ApprovalRefused { .. }
+        | Event::ScheduleBegan { .. }
         | Event::SlotMissed { .. }
         | Event::SlotDoneByHand { .. }
         | Event::Pruned { .. }

@@ -201,6 +201,7 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::RunAsked { .. }
         | Event::BackfillAsked { .. }
         | Event::AskSettled { .. }
+        | Event::ScheduleBegan { .. }
         | Event::SlotMissed { .. }
         | Event::SlotSkipped { .. }
         | Event::SlotDoneByHand { .. }

@@ -14,6 +14,8 @@ pub struct Error {
     pub exit: Exit,
     pub message: String,
     pub hint: Option<String>,
+    /// The slot this was for is another run's already.
+    pub taken: bool,
     /// Places in configuration files, shown with line and caret.
     pub places: Vec<crate::config::Problem>,
 }
@@ -24,6 +26,7 @@ impl Error {
             exit,
             message: message.into(),
             hint: None,
+            taken: false,
             places: vec![],
         }
     }
@@ -81,6 +84,7 @@ impl From<Refusal> for Error {
             exit,
             message: refusal.message,
             hint: refusal.hint,
+            taken: false,
             places: vec![],
         }
     }
@@ -92,6 +96,7 @@ impl From<Denial> for Error {
             exit: Exit::Denied,
             message: denial.message,
             hint: denial.hint,
+            taken: false,
             places: vec![],
         }
     }
@@ -113,8 +118,11 @@ impl From<keepwell_journal::JournalError> for Error {
             Kind::NotFound => {
                 Self::config(message).hint("`keepwell init DIR` makes a node directory")
             }
-            Kind::Taken => Self::not_now(message)
-                .hint("somebody else was first; `keepwell runs list` shows what runs"),
+            Kind::Taken => Self {
+                taken: true,
+                ..Self::not_now(message)
+                    .hint("somebody else was first; `keepwell runs list` shows what runs")
+            },
             Kind::Usage => Self::usage(message),
         }
     }

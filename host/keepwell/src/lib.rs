@@ -12,5 +12,6 @@ pub mod node_dir;
 pub mod pipeline;
 pub mod plugins;
 pub mod show;
+pub mod ssh;
 pub mod talk;
 pub mod worker;

@@ -35,6 +35,9 @@ impl NodeDir {
     pub fn tasks(&self) -> PathBuf {
         self.path.join("tasks")
     }
+    pub fn schedules(&self) -> PathBuf {
+        self.path.join("schedules")
+    }
     pub fn keys(&self) -> PathBuf {
         self.path.join("keys")
     }
@@ -71,6 +74,7 @@ impl NodeDir {
         for dir in [
             self.path.clone(),
             self.tasks(),
+            self.schedules(),
             self.keys(),
             self.plugins(),
             self.cache(),

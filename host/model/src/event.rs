@@ -152,6 +152,11 @@ pub enum Event {
         asked: u64,
         why: String,
     },
+    /// A schedule was seen for the first time, or with another pattern: only later slots are its.
+    ScheduleBegan {
+        schedule: String,
+        pattern: Digest,
+    },
     /// `count` slots of a schedule in `from..=to` passed without a start.
     SlotMissed {
         schedule: String,
@@ -304,6 +309,9 @@ pub enum Event {
         hint: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<LimitName>,
+        /// The task itself says that trying again may help.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
     },
     /// Quarantined entries of a run passed their keeping time and were deleted by the host.
     ExpiryIntended {
@@ -335,6 +343,7 @@ impl Event {
             Self::RunAsked { .. } => "run-asked",
             Self::BackfillAsked { .. } => "backfill-asked",
             Self::AskSettled { .. } => "ask-settled",
+            Self::ScheduleBegan { .. } => "schedule-began",
             Self::SlotMissed { .. } => "slot-missed",
             Self::SlotSkipped { .. } => "slot-skipped",
             Self::SlotDoneByHand { .. } => "slot-done-by-hand",
@@ -398,6 +407,7 @@ impl Event {
             | Self::RunAsked { .. }
             | Self::BackfillAsked { .. }
             | Self::AskSettled { .. }
+            | Self::ScheduleBegan { .. }
             | Self::SlotMissed { .. }
             | Self::SlotSkipped { .. }
             | Self::SlotDoneByHand { .. }

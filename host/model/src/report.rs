@@ -32,6 +32,9 @@ pub struct Report {
     pub reason: Option<String>,
     pub hint: Option<String>,
     pub limit: Option<LimitName>,
+    /// The task itself says that trying again may help.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     pub started: u64,
     pub ended: Option<u64>,
     pub walls: Option<Walls>,
@@ -117,6 +120,7 @@ impl Report {
             reason: None,
             hint: None,
             limit: None,
+            again: false,
             started: record.at,
             ended: None,
             walls: None,
@@ -264,7 +268,9 @@ impl Report {
                 reason,
                 hint,
                 limit,
+                again,
             } => {
+                self.again = *again;
                 self.stage = Stage::Ended;
                 self.waits_for = None;
                 self.state = *state;
@@ -294,6 +300,7 @@ impl Report {
             | Event::RunAsked { .. }
             | Event::BackfillAsked { .. }
             | Event::AskSettled { .. }
+            | Event::ScheduleBegan { .. }
             | Event::SlotMissed { .. }
             | Event::SlotSkipped { .. }
             | Event::SlotDoneByHand { .. }

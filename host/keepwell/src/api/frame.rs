@@ -53,6 +53,7 @@ impl From<WireError> for Error {
             exit: Exit::from_code(wire.exit),
             message: wire.message,
             hint: wire.hint,
+            taken: false,
             places: wire.places,
         }
     }

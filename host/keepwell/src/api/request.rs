@@ -107,25 +107,6 @@ impl Request {
             Self::Reload => "daemon reload",
         }
     }
-
-    /// The task whose run this is, when it is one that is known beforehand.
-    pub fn task(&self) -> Option<&str> {
-        match self {
-            Self::Run { task, .. } => Some(task),
-            Self::Resume { .. }
-            | Self::Undo { .. }
-            | Self::Cancel { .. }
-            | Self::Control { .. }
-            | Self::Expire { .. }
-            | Self::Install { .. }
-            | Self::Remove { .. }
-            | Self::Trust { .. }
-            | Self::Checkpoint
-            | Self::Answer { .. }
-            | Self::Import { .. }
-            | Self::Reload => None,
-        }
-    }
 }
 
 /// What becomes of a trusted key.

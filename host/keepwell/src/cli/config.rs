@@ -53,15 +53,6 @@ fn check(global: &Global) -> Result<Exit> {
             config.node.stores.len()
         )
     });
-    if config
-        .tasks
-        .values()
-        .any(|t| t.file.schedule.is_some() || t.file.window.is_some())
-    {
-        show::say(
-            "note: schedules and windows are read, but this version has no scheduler yet; start runs by hand or from cron",
-        );
-    }
     Ok(Exit::Done)
 }
 

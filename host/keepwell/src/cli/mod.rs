@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes what it means, then one file per noun does it.
 
+mod approvals;
 mod ask;
 mod audit;
 mod bundle;
@@ -119,6 +120,9 @@ enum Verb {
     /// Hold the node and run what is due, until told to end by SIGTERM. SIGHUP reads the
     /// configuration again.
     Daemon(daemon::Args),
+    /// Plans that wait for a second person.
+    #[command(subcommand)]
+    Approvals(approvals::Verb),
     /// What was moved aside and is kept for a while.
     #[command(subcommand)]
     Quarantine(quarantine::Verb),
@@ -166,6 +170,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Audit(verb) => audit::audit(global, &verb),
         Verb::Store(verb) => store::store(global, &verb),
         Verb::Daemon(args) => daemon::daemon(global, &args),
+        Verb::Approvals(verb) => approvals::approvals(global, &verb),
         Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
     }
 }

@@ -5,6 +5,9 @@ use super::place::Problem;
 use crate::node_dir::NodeDir;
 use crate::plugins::Installed;
 use keepwell_bundle::Trust;
+use keepwell_model::id::TaskName;
+use keepwell_model::schedule::check as schedule;
+use keepwell_model::words::Severity;
 use keepwell_model::grant::{Facts, Grant, decide, nearest};
 
 /// Problems of `keepwell.toml`.
@@ -22,6 +25,10 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
                 problems.push(problem(message).at(&format!("roots.{name}.protect")));
             }
         }
+    }
+    if config.node.daemon.runs == 0 {
+        let message = "no run of a schedule could ever begin".to_owned();
+        problems.push(problem(message).at("daemon.runs"));
     }
     if let Err(bad) = config.node.policy.check() {
         problems.push(problem(bad.what.clone()).at(&bad.place));
@@ -51,6 +58,33 @@ pub fn check_all(dir: &NodeDir, config: &Config, trust: &Trust) -> Vec<Problem> 
                 problems.extend(check_task(config, task, &plugin).err().unwrap_or_default());
             }
             Err(e) => problems.push(task.problem(e.message).at("plugin").hint(e.hint)),
+        }
+    }
+    problems.extend(check_schedules(config));
+    problems
+}
+
+/// What cannot be obeyed in the schedules; what is merely doubtful, `schedule validate` tells.
+pub fn check_schedules(config: &Config) -> Vec<Problem> {
+    let mut problems = vec![];
+    for task in config.tasks.values() {
+        let Some(table) = &task.file.schedule else {
+            if task.file.window.is_some() {
+                let message = "a window without a schedule is never open";
+                problems.push(task.problem(message).at("window"));
+            }
+            continue;
+        };
+        if let Err(flaw) = schedule::task(&task.name, table, task.file.window.as_ref()) {
+            let problem = task.problem(flaw.message).at(&flaw.place);
+            problems.push(problem.hint(flaw.hint));
+        }
+    }
+    for doc in config.schedules.values() {
+        let knows = |task: &TaskName| config.tasks.contains_key(task);
+        let (_, flaws) = schedule::file(doc.name.as_str(), &doc.file, knows);
+        for flaw in flaws.into_iter().filter(|f| f.severity == Severity::Critical) {
+            problems.push(doc.problem(flaw.message).at(&flaw.place).hint(flaw.hint));
         }
     }
     problems

@@ -4,8 +4,9 @@ use super::place::Problem;
 use super::shape::{NodeFile, TaskFile};
 use crate::error::{Error, Result};
 use crate::node_dir::NodeDir;
-use keepwell_model::id::{RootName, StoreName, TaskName};
+use keepwell_model::id::{RootName, SlotName, StoreName, TaskName};
 use keepwell_model::limits::Limits;
+use keepwell_model::schedule::ScheduleFile;
 use keepwell_model::state::Exit;
 use keepwell_model::store::StoreConfig;
 use std::collections::BTreeMap;
@@ -21,6 +22,22 @@ pub struct Config {
     pub text: String,
     pub path: PathBuf,
     pub tasks: BTreeMap<TaskName, Task>,
+    pub schedules: BTreeMap<SlotName, ScheduleDoc>,
+}
+
+/// A named schedule with the text it was read from.
+#[derive(Debug, Clone)]
+pub struct ScheduleDoc {
+    pub name: SlotName,
+    pub path: PathBuf,
+    pub text: String,
+    pub file: ScheduleFile,
+}
+
+impl ScheduleDoc {
+    pub fn problem(&self, message: impl Into<String>) -> Problem {
+        Problem::new(&self.path, &self.text, message)
+    }
 }
 
 /// One configured task with the text it was read from.
@@ -118,10 +135,20 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
         NodeFile::default()
     });
     let mut tasks = BTreeMap::new();
-    for file in task_files(&dir.tasks())? {
+    for file in toml_files(&dir.tasks())? {
         match load_task_file(&file) {
             Ok(task) => {
                 tasks.insert(task.name.clone(), task);
+            }
+            Err(e) if !e.places.is_empty() => problems.extend(e.places),
+            Err(e) => return Err(e),
+        }
+    }
+    let mut schedules = BTreeMap::new();
+    for file in toml_files(&dir.schedules())? {
+        match load_schedule_file(&file) {
+            Ok(doc) => {
+                schedules.insert(doc.name.clone(), doc);
             }
             Err(e) if !e.places.is_empty() => problems.extend(e.places),
             Err(e) => return Err(e),
@@ -135,6 +162,7 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
         text,
         path,
         tasks,
+        schedules,
     })
 }
 
@@ -150,6 +178,7 @@ pub fn bad(problems: Vec<Problem>) -> Error {
         exit: Exit::Config,
         message,
         hint: None,
+        taken: false,
         places: problems,
     }
 }
@@ -157,11 +186,7 @@ pub fn bad(problems: Vec<Problem>) -> Error {
 pub fn load_task_file(path: &Path) -> Result<Task> {
     let text = read(path)?;
     let one = |problem: Problem| bad(vec![problem]);
-    let stem = path
-        .file_stem()
-        .map(|s| s.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let name = TaskName::new(stem).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
+    let name = TaskName::new(stem(path)).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
     let file: TaskFile =
         toml::from_str(&text).map_err(|e| one(Problem::from_toml(path, &text, &e)))?;
     let limits = file.limits.resolve().map_err(|e| {
@@ -176,7 +201,28 @@ pub fn load_task_file(path: &Path) -> Result<Task> {
     })
 }
 
-fn task_files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn load_schedule_file(path: &Path) -> Result<ScheduleDoc> {
+    let text = read(path)?;
+    let one = |problem: Problem| bad(vec![problem]);
+    let name = SlotName::new(stem(path))
+        .map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
+    let file = toml::from_str(&text).map_err(|e| one(Problem::from_toml(path, &text, &e)))?;
+    Ok(ScheduleDoc {
+        name,
+        path: path.to_owned(),
+        text,
+        file,
+    })
+}
+
+/// What a file is called without its ending.
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn toml_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),

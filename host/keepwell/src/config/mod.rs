@@ -5,7 +5,9 @@ mod load;
 mod place;
 mod shape;
 
-pub use check::{check_all, check_node, check_task};
-pub use load::{Config, Task, bad, bad_file, load, load_task_file, read_text};
+pub use check::{check_all, check_node, check_schedules, check_task};
+pub use load::{
+    Config, ScheduleDoc, Task, bad, bad_file, load, load_schedule_file, load_task_file, read_text,
+};
 pub use place::Problem;
 pub use shape::{NodeFile, RootTable, TaskFile, node_schema, task_schema};

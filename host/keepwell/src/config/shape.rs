@@ -5,7 +5,7 @@ use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::limits::LimitsTable;
 use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
-use keepwell_model::schedule::ScheduleTable;
+use keepwell_model::schedule::{PressureTable, ScheduleTable};
 use keepwell_model::store::StoreConfig;
 use keepwell_model::units::Span;
 use keepwell_model::window::WindowTable;
@@ -24,6 +24,7 @@ pub struct NodeFile {
     /// Shard stores that tasks may be granted, by name.
     pub stores: BTreeMap<StoreName, StoreConfig>,
     pub quarantine: QuarantineTable,
+    pub daemon: DaemonTable,
     /// What runs, what waits for approval, what never runs.
     pub policy: Policy,
     /// Who may use which verbs, through the daemon's socket.
@@ -46,6 +47,24 @@ pub struct RootTable {
     /// Globs of paths that no task may ever change.
     #[serde(default)]
     pub protect: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct DaemonTable {
+    /// How many runs of schedules go on at a time.
+    pub runs: u32,
+    /// Above which the machine is too busy for them to begin.
+    pub pressure: PressureTable,
+}
+
+impl Default for DaemonTable {
+    fn default() -> Self {
+        Self {
+            runs: 2,
+            pressure: PressureTable::default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

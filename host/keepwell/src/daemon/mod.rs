@@ -1,9 +1,13 @@
 //! The daemon: holds the node, serves its socket, runs what is due, and ends in order.
 
+mod going_on;
 mod running;
+mod scheduler;
 mod serve;
+mod set;
 mod shared;
 mod signals;
+mod timetable;
 
 use crate::error::{Error, Result};
 use crate::node_dir::NodeDir;
@@ -17,6 +21,10 @@ use tokio::net::UnixListener;
 /// node of two cores can serve; it bounds what a flood of connections can take.
 const THREADS_MAX: usize = 64;
 
+/// Clocks are stepped and machines sleep without telling anyone.
+const SLEEP_MAX: Duration = Duration::from_millis(keepwell_model::schedule::due::SLEEP_MAX_MS);
+/// After a look that failed: the journal recovers by itself when there is room again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After a connection could not be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -38,12 +46,14 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     tracing::info!(socket = %shared.node().dir.socket_file().display(), "ready");
     // Also while it ends: who asks then is told so.
     let door = tokio::spawn(accept(Arc::clone(&shared), listener));
+    let clock = tokio::spawn(keep_time(Arc::clone(&shared)));
     while let signals::Signal::Reload = signals.next().await {
         match shared.reload(None) {
             Ok(_) => tracing::info!("the configuration was read again"),
             Err(e) => tracing::error!("the old configuration stays: {e}"),
         }
     }
+    clock.abort();
     shared.running.drain();
     tracing::info!("ending: no new runs; waiting for {} under way", shared.running.count());
     loop {
@@ -73,6 +83,34 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener) {
                 tracing::warn!("cannot accept a connection: {e}");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
+        }
+    }
+}
+
+/// Looks at what is due, sleeps until the next thing can be, and is woken by whoever changes it.
+async fn keep_time(shared: Arc<Shared>) {
+    going_on::after_a_crash(&shared);
+    loop {
+        let looking = Arc::clone(&shared);
+        let looked = tokio::task::spawn_blocking(move || {
+            going_on::approved(&looking)?;
+            looking.scheduler.look(&looking)
+        });
+        let now = shared.node().clock.now_ms();
+        let sleep = match looked.await {
+            Ok(Ok(wake)) => Duration::from_millis(wake.saturating_sub(now)).min(SLEEP_MAX),
+            Ok(Err(e)) => {
+                tracing::error!("nothing is started: {e}");
+                LOOK_AGAIN
+            }
+            Err(e) => {
+                tracing::error!("looking at what is due has panicked: {e}");
+                LOOK_AGAIN
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(sleep) => {}
+            () = shared.wake.notified() => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What everything in the daemon works on: the node as it is configured now, and what is under way.
 
 use super::running::Running;
+use super::scheduler::Scheduler;
 use crate::api::{self, Answer, Request};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
@@ -8,11 +9,15 @@ use crate::pipeline::{Brake, Observer};
 use keepwell_model::event::Event;
 use keepwell_model::role::{Peer, may_use};
 use std::sync::{PoisonError, RwLock};
+use tokio::sync::Notify;
 
 #[derive(Debug)]
 pub(super) struct Shared {
     node: RwLock<Node>,
     pub(super) running: Running,
+    pub(super) scheduler: Scheduler,
+    /// Told when something changed that may make something due.
+    pub(super) wake: Notify,
 }
 
 impl Shared {
@@ -20,6 +25,8 @@ impl Shared {
         Self {
             node: RwLock::new(node),
             running: Running::new(),
+            scheduler: Scheduler::default(),
+            wake: Notify::new(),
         }
     }
 
@@ -27,6 +34,12 @@ impl Shared {
     pub(super) fn node(&self) -> Node {
         let node = self.node.read().unwrap_or_else(PoisonError::into_inner);
         node.clone()
+    }
+
+    /// How many more runs of schedules may begin.
+    pub(super) fn free(&self) -> usize {
+        let most = self.node().config.node.daemon.runs as usize;
+        most.saturating_sub(self.running.scheduled())
     }
 
     pub(super) fn begun(&self) -> Result<()> {
@@ -65,6 +78,7 @@ impl Shared {
         result?;
         let tasks = fresh.config.tasks.len();
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = fresh.acting_alone();
+        self.wake.notify_one();
         Ok(Answer::Said(format!("read again: {tasks} tasks")))
     }
 
@@ -85,16 +99,18 @@ impl Shared {
         if request == Request::Reload {
             return self.reload(Some(caller));
         }
-        let Some(_under_way) = self.running.begin(request.task().map(str::to_owned), brake) else {
+        let Some(_under_way) = self.running.begin(None, brake) else {
             return Err(Error::not_now("the daemon is ending and begins nothing new")
                 .hint("try again when it is gone or has been started again"));
         };
         let changes_trust = matches!(request, Request::Trust { .. });
-        let answer = api::perform(&self.node().acting_for(caller), request, observer, brake)?;
+        let answer = api::perform(&self.node().acting_for(caller), request, observer, brake);
         if changes_trust {
             let mut node = self.node.write().unwrap_or_else(PoisonError::into_inner);
             node.reload_trust()?;
         }
-        Ok(answer)
+        self.scheduler.changed(&self.node())?;
+        self.wake.notify_one();
+        answer
     }
 }

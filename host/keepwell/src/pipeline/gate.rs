@@ -94,6 +94,15 @@ pub(super) fn pass<'a>(
         }
     };
     let mut effects = planned.plan.effects.clone();
+    if let Some(window) = &due.window
+        && let Some(other) = effects.iter().find(|e| !window.allows(e.class))
+    {
+        return Err(Halt::end(
+            RunState::Skipped,
+            format!("the window does not allow what is {}", other.class),
+            Some("add the class to `window.classes`, or run it at another time".into()),
+        ));
+    }
     effects.extend(Effect::reading(grant));
     let verdict = gate::decide(&Facts {
         policy: &node.config.node.policy,

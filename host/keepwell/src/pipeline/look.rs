@@ -32,7 +32,7 @@ pub(super) fn look<'a>(
         trigger: due.trigger.clone(),
     };
     let assignment = assign(&granted.grant, entry, &due.settings, due.now_ms, checkpoint);
-    let proposals = Proposals::open(&granted.grant, writer, due.now_ms)?;
+    let proposals = Proposals::open(&granted.grant, writer, due.now_ms, due.scope)?;
     let mut desk = Desk::new(node, &granted.grant, log, Some(proposals), "look");
     let code = granted
         .code
@@ -147,7 +147,7 @@ fn conclude(
     match outcome {
         Outcome::Summarized(summary) => Ok(summary),
         Outcome::Failed(Failure::Transient(why)) => {
-            failed(format!("{} (trying again may help)", printable(&why, 4096)))
+            Err(Halt::transient(printable(&why, 4096)))
         }
         Outcome::Failed(Failure::Permanent(why)) => failed(printable(&why, 4096)),
         Outcome::Failed(Failure::Refused(refusal)) => Err(refusal.into()),

@@ -38,7 +38,10 @@ use keepwell_model::event::{Event, Mode};
 use keepwell_model::grant::Grant;
 use keepwell_model::id::{Digest, RunId};
 use keepwell_model::report::Report;
+use keepwell_model::slot::Slot;
 use keepwell_model::state::RunState;
+use keepwell_model::units::Share;
+use keepwell_model::window::Window;
 use keepwell_model::words::{Status, Summary};
 use std::fs::File;
 
@@ -53,6 +56,12 @@ pub struct Due<'a> {
     pub said_yes: bool,
     /// Who wants it, by number; nobody when the host's own schedule does.
     pub requester: Option<u32>,
+    /// The slot of a schedule that it is for.
+    pub slot: Option<Slot>,
+    /// How much of its scope there is time for.
+    pub scope: Share,
+    /// The window it runs in, which allows some classes only.
+    pub window: Option<Window>,
     /// What of the settings was set for this run alone.
     pub set: Option<String>,
     /// JSON object, those of the command line included.
@@ -189,6 +198,9 @@ impl<'a> Due<'a> {
             mode,
             said_yes,
             requester: node.caller.as_ref().map(|peer| peer.uid),
+            slot: None,
+            scope: Share::ALL,
+            window: None,
             set: task.set_json(set),
             settings: task.settings_json(set),
             now_ms,

@@ -9,6 +9,7 @@ use keepwell_model::budget::{AgeBy, Spent};
 use keepwell_model::grant::{CleanGrant, Grant};
 use keepwell_model::id::RootName;
 use keepwell_model::state::RunState;
+use keepwell_model::units::{Bytes, Share};
 use keepwell_model::words::{Refusal, printable};
 use keepwell_node::in_use::InUse;
 use keepwell_node::root::Root;
@@ -31,7 +32,13 @@ pub(super) struct Proposals {
 }
 
 impl Proposals {
-    pub(super) fn open(grant: &Grant, writer: PlanWriter, now_ms: u64) -> Result<Self, Halt> {
+    /// `scope` is the share of the budget that there is time for.
+    pub(super) fn open(
+        grant: &Grant,
+        writer: PlanWriter,
+        now_ms: u64,
+        scope: Share,
+    ) -> Result<Self, Halt> {
         let mut roots = BTreeMap::new();
         let mut protected = BTreeMap::new();
         if let Some(clean) = &grant.clean {
@@ -43,7 +50,7 @@ impl Proposals {
             }
         }
         Ok(Self {
-            clean: grant.clean.clone(),
+            clean: grant.clean.clone().map(|clean| shrunk(clean, scope)),
             roots,
             protected,
             spent: Spent::default(),
@@ -200,6 +207,14 @@ impl Proposals {
         }
         Ok(())
     }
+}
+
+/// A window that is nearly over leaves time for less.
+fn shrunk(mut clean: CleanGrant, scope: Share) -> CleanGrant {
+    let budget = &mut clean.budget;
+    budget.max_files = scope.of(budget.max_files);
+    budget.max_bytes = Bytes(scope.of(budget.max_bytes.0));
+    clean
 }
 
 fn glob_set(globs: &[String]) -> Result<GlobSet, Halt> {

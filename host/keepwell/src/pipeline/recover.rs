@@ -13,6 +13,7 @@ use keepwell_model::grant::Grant;
 use keepwell_model::id::RunId;
 use keepwell_model::report::{Report, Stage};
 use keepwell_model::state::RunState;
+use keepwell_model::units::Share;
 use keepwell_model::words::Refusal;
 use keepwell_node::quarantine::Settled;
 use std::collections::BTreeMap;
@@ -147,6 +148,9 @@ fn due_again<'a>(
         said_yes: false,
         requester: actor.strip_prefix("uid:").and_then(|uid| uid.parse().ok()),
         settings: task.settings_json(&words),
+        slot: None,
+        scope: Share::ALL,
+        window: None,
         set,
         now_ms: report.started,
     })

@@ -39,6 +39,8 @@ pub enum Halt {
         reason: String,
         hint: Option<String>,
         limit: Option<LimitName>,
+        /// The task itself says that trying again may help.
+        again: bool,
     },
     /// The plan waits for approvals; the run goes on when they are there.
     Waiting { have: u32, need: u32 },
@@ -53,6 +55,18 @@ impl Halt {
             reason: reason.into(),
             hint,
             limit: None,
+            again: false,
+        }
+    }
+
+    /// The task failed and says that trying again may help.
+    pub fn transient(reason: impl Into<String>) -> Self {
+        Self::End {
+            state: RunState::Failed,
+            reason: reason.into(),
+            hint: Some("the task says that trying again may help".into()),
+            limit: None,
+            again: true,
         }
     }
 
@@ -66,6 +80,7 @@ impl Halt {
             reason: reason.into(),
             hint: Some(hint),
             limit: Some(limit),
+            again: false,
         }
     }
 
@@ -138,7 +153,7 @@ impl<'a> RunLog<'a> {
                 mode: due.mode,
                 settings: due.settings.clone(),
                 set: due.set.clone(),
-                slot: None,
+                slot: due.slot.clone(),
                 asked: None,
             },
         };
@@ -209,17 +224,20 @@ impl<'a> RunLog<'a> {
                 reason: None,
                 hint: None,
                 limit: None,
+                again: false,
             },
             Err(Halt::End {
                 state,
                 reason,
                 hint,
                 limit,
+                again,
             }) => Event::RunEnded {
                 state,
                 reason: Some(reason),
                 hint,
                 limit,
+                again,
             },
             Err(Halt::Waiting { .. }) => {
                 self.journal.checkpoint()?;

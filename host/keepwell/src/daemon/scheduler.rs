@@ -1,0 +1,311 @@
+//! The scheduler: looks at what is due, has it decided by the model, and carries that out. Its
+//! state is the journal's; what is kept here is only so that it need not be read again each time.
+
+use super::set::{Start, run_set};
+use super::shared::Shared;
+use super::timetable::{Line, begun, timetable};
+use crate::error::{Error, Result};
+use crate::node::Node;
+use keepwell_model::event::Event;
+use keepwell_model::id::GroupName;
+use keepwell_model::schedule::{
+    Act, Decision, Entry, EntryState, Facts, HoldWhy, PressureReading, PressureTable, Slots, decide,
+};
+use keepwell_model::window::{MayGoOn, Occurrence};
+use keepwell_node::pressure::{Contended, pressure};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// After this a clock that runs is no longer said to run: it was stepped, or the machine slept.
+const STEP_MS: u64 = 5_000;
+
+/// All schedules and where they stand.
+#[derive(Debug, Default)]
+pub(super) struct Scheduler {
+    board: Mutex<Board>,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    lines: Vec<Standing>,
+    /// The clock and the machine's own steady count at the last look.
+    last: Option<(u64, std::time::Instant)>,
+    /// The configuration the lines were made from.
+    made_from: usize,
+}
+
+#[derive(Debug)]
+struct Standing {
+    line: Arc<Line>,
+    state: EntryState,
+    asleep_until: u64,
+    usual_ms: Option<u64>,
+    window: Option<Occurrence>,
+    held: Option<HoldWhy>,
+}
+
+impl Scheduler {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks once and starts what is due. Gives when to look again, in milliseconds since the epoch.
+    pub(super) fn look(&self, shared: &Arc<Shared>) -> Result<u64> {
+        let node = shared.node();
+        let now = node.clock.now_ms();
+        let mut board = self.board();
+        board.follow(&node, now)?;
+        board.end_windows(shared, now);
+        let pressed = pressed(&node.config.node.daemon.pressure);
+        let facts = Facts {
+            now,
+            node: &node.config.node_name(),
+            free: shared.free(),
+            busy: &BTreeMap::<GroupName, String>::new(),
+            pressed: pressed.as_ref(),
+        };
+        let entries: Vec<Entry<'_>> = board.lines.iter().map(Standing::entry).collect();
+        let outlook = decide(&facts, &entries);
+        for (standing, wake) in board.lines.iter_mut().zip(outlook.wakes) {
+            standing.asleep_until = wake;
+        }
+        let mut wake = outlook.wake;
+        for decision in outlook.decisions {
+            board.carry_out(shared, &node, &decision, now)?;
+        }
+        for standing in &board.lines {
+            let ends = standing.state.running.and(standing.window);
+            wake = ends.map_or(wake, |w| wake.min(w.hard_end.max(now + 1)));
+        }
+        Ok(wake)
+    }
+
+    /// A run of this schedule ended.
+    pub(super) fn ended(&self, node: &Node, key: &str, end: &super::set::End) -> Result<()> {
+        let reader = node.reader()?;
+        let now = node.clock.now_ms();
+        let mut board = self.board();
+        let Some(standing) = board.lines.iter_mut().find(|s| s.line.key == key) else {
+            return Ok(());
+        };
+        standing.state = standing.state.ended(end.failed, end.again);
+        standing.line.refresh(&reader, &mut standing.state, now)?;
+        standing.usual_ms = standing.line.usual_ms(&reader)?;
+        standing.asleep_until = 0;
+        standing.window = None;
+        Ok(())
+    }
+
+    /// Somebody paused, resumed or skipped a task, or read the configuration again.
+    pub(super) fn changed(&self, node: &Node) -> Result<()> {
+        let reader = node.reader()?;
+        let now = node.clock.now_ms();
+        for standing in &mut self.board().lines {
+            standing.line.refresh(&reader, &mut standing.state, now)?;
+            standing.asleep_until = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Board {
+    /// Makes the lines anew when the configuration is another, keeping where each stands; and
+    /// trusts no sleep over a clock that was stepped.
+    fn follow(&mut self, node: &Node, now: u64) -> Result<()> {
+        let made_from = Arc::as_ptr(&node.config) as usize;
+        if self.made_from != made_from {
+            let reader = node.reader()?;
+            let begun = begun(&reader)?;
+            let mut old: BTreeMap<String, Standing> = std::mem::take(&mut self.lines)
+                .into_iter()
+                .map(|s| (s.line.key.clone(), s))
+                .collect();
+            for line in timetable(&node.config)? {
+                let kept = old
+                    .remove(&line.key)
+                    .filter(|s| s.line.pattern == line.pattern);
+                let (state, window) = match kept {
+                    Some(standing) => (standing.state, standing.window),
+                    None => (line.state(node, &reader, &begun, now)?, None),
+                };
+                self.lines.push(Standing {
+                    usual_ms: line.usual_ms(&reader)?,
+                    line: Arc::new(line),
+                    state,
+                    asleep_until: 0,
+                    window,
+                    held: None,
+                });
+            }
+            self.made_from = made_from;
+        }
+        let steady = std::time::Instant::now();
+        if let Some((then, at)) = self.last.replace((now, steady)) {
+            let should = then.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(0));
+            if now.abs_diff(should) > STEP_MS {
+                tracing::warn!("the clock was stepped by {} ms, or the machine slept", now.abs_diff(should));
+                for standing in &mut self.lines {
+                    standing.asleep_until = 0;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What runs past the hard end of its window stops at its next safe point.
+    fn end_windows(&self, shared: &Shared, now: u64) {
+        for standing in &self.lines {
+            let (Some(window), Some(_)) = (standing.window, standing.state.running) else {
+                continue;
+            };
+            let key = &standing.line.key;
+            match window.may_go_on(now) {
+                // Past the cutoff the set itself begins nothing new.
+                MayGoOn::Yes | MayGoOn::NoNewStep => {}
+                MayGoOn::Stop => shared.running.stop_for_window(key),
+            }
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        shared: &Arc<Shared>,
+        node: &Node,
+        decision: &Decision,
+        now: u64,
+    ) -> Result<()> {
+        let standing = &mut self.lines[decision.entry];
+        let line = Arc::clone(&standing.line);
+        let next = standing.state.after(&decision.act, now);
+        let held = std::mem::take(&mut standing.held);
+        match &decision.act {
+            Act::Start {
+                slot,
+                attempt,
+                late_ms,
+                scope,
+                window,
+            } => {
+                standing.window = *window;
+                let start = Start {
+                    slot: *slot,
+                    attempt: *attempt,
+                    late_ms: *late_ms,
+                    scope: *scope,
+                    window: *window,
+                };
+                tracing::info!(schedule = line.key, "slot is due");
+                begin(shared, line, start);
+            }
+            Act::Miss { slots, why } => {
+                tracing::warn!(schedule = line.key, "missed {} slots: {why}", slots.count);
+                missed(node, &line, slots, &why.to_string())?;
+            }
+            Act::Skip { slots, why } if slots.count == 1 => {
+                tracing::info!(schedule = line.key, "skipped: {why}");
+                let asked = standing.state.skip_next && !next.skip_next;
+                for task in &line.tasks {
+                    let event = Event::SlotSkipped {
+                        schedule: line.key.clone(),
+                        due: slots.to,
+                        why: why.to_string(),
+                        asked,
+                    };
+                    told(node, task.as_str(), event)?;
+                }
+            }
+            Act::Skip { slots, why } => {
+                tracing::info!(schedule = line.key, "skipped {} slots: {why}", slots.count);
+                missed(node, &line, slots, &format!("skipped: {why}"))?;
+            }
+            Act::Buffer { slot } => {
+                tracing::info!(schedule = line.key, slot, "waits for the run before it");
+            }
+            Act::Hold { why, .. } => {
+                if held.as_ref() != Some(why) {
+                    tracing::info!(schedule = line.key, "held: {why}");
+                }
+                standing.held = Some(why.clone());
+            }
+            Act::CancelOther { .. } => {
+                tracing::info!(schedule = line.key, "the run before it is cancelled");
+                shared.running.stop_for_next(&line.key);
+            }
+            Act::NoRetry { attempt, .. } => {
+                tracing::info!(schedule = line.key, "no time left for try {attempt}");
+            }
+            Act::Fault { why } => {
+                tracing::error!(schedule = line.key, "its slots cannot be told: {why}");
+            }
+        }
+        standing.state = next;
+        Ok(())
+    }
+}
+
+impl Standing {
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            key: &self.line.key,
+            schedule: &self.line.schedule,
+            state: &self.state,
+            p90_ms: self.usual_ms,
+            asleep_until: self.asleep_until,
+        }
+    }
+}
+
+/// Each slot has a thread of its own; there are as many as the node lets run at a time.
+fn begin(shared: &Arc<Shared>, line: Arc<Line>, start: Start) {
+    let shared = Arc::clone(shared);
+    std::thread::spawn(move || {
+        let node = shared.node();
+        let end = run_set(&shared, &node, &line, &start);
+        if let Err(e) = shared.scheduler.ended(&node, &line.key, &end) {
+            tracing::error!(schedule = line.key, "{e}");
+        }
+        shared.wake.notify_one();
+    });
+}
+
+fn missed(node: &Node, line: &Line, slots: &Slots, why: &str) -> Result<()> {
+    for task in &line.tasks {
+        let event = Event::SlotMissed {
+            schedule: line.key.clone(),
+            from: slots.from,
+            to: slots.to,
+            count: slots.count,
+            why: why.to_owned(),
+        };
+        told(node, task.as_str(), event)?;
+    }
+    Ok(())
+}
+
+/// Journals what became of a slot. One that something happened to already has its end.
+pub(super) fn told(node: &Node, task: &str, event: Event) -> Result<()> {
+    match node.journal.commit(node.record(Some(task), event)) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == keepwell_journal::ErrorKind::Taken => Ok(()),
+        Err(e) => Err(Error::from(e)),
+    }
+}
+
+/// Whether the machine is too busy for runs to begin. What it cannot tell does not hold them up.
+fn pressed(table: &PressureTable) -> Option<keepwell_model::schedule::Pressed> {
+    let share = |of, full: bool| {
+        let reading = pressure(of).ok().flatten()?;
+        let stall = if full { reading.full? } else { reading.some };
+        Some(stall.avg_10 * 100.0)
+    };
+    let load = std::fs::read_to_string("/proc/loadavg").ok();
+    let load = load.and_then(|text| text.split(' ').next()?.parse().ok());
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    table.pressed(&PressureReading {
+        cpu_some: share(Contended::Cpu, false),
+        io_some: share(Contended::Io, false),
+        memory_full: share(Contended::Memory, true),
+        load_1m: load,
+        processors: u32::try_from(processors).unwrap_or(u32::MAX),
+    })
+}

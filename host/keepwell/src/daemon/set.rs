@@ -1,0 +1,194 @@
+//! A slot from its start to its end: its tasks one after the other, each a run of its own.
+
+use super::shared::Shared;
+use super::timetable::Line;
+use crate::error::Result;
+use crate::node::Node;
+use crate::pipeline::{self, Brake, Due, Silent};
+use keepwell_model::event::{Event, Mode};
+use keepwell_model::id::TaskName;
+use keepwell_model::report::Report;
+use keepwell_model::schedule::{Again, OnInterrupt, retry};
+use keepwell_model::slot::{Slot, Via};
+use keepwell_model::state::RunState;
+use keepwell_model::units::Share;
+use keepwell_model::window::{MayGoOn, Occurrence};
+use keepwell_model::words::{Failure, Severity};
+
+/// A start as it was decided.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    pub(super) slot: u64,
+    pub(super) attempt: u32,
+    pub(super) late_ms: u64,
+    pub(super) scope: Share,
+    pub(super) window: Option<Occurrence>,
+}
+
+/// How the slot ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct End {
+    pub(super) failed: bool,
+    pub(super) again: Option<Again>,
+}
+
+/// Late by more than this is catching up.
+const ON_TIME_MS: u64 = keepwell_model::schedule::due::ON_TIME_MS;
+
+pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) -> End {
+    let mut end = End::default();
+    for task in &line.tasks {
+        let brake = Brake::default();
+        let Some(_under_way) = shared.running.begin(Some(&line.key), &brake) else {
+            break;
+        };
+        let now = node.clock.now_ms();
+        if start.window.is_some_and(|w| w.may_go_on(now) != MayGoOn::Yes) {
+            tracing::info!(schedule = line.key, "past the cutoff: {task} is left for the next slot");
+            left(node, line, task, start);
+            continue;
+        }
+        let report = match run_one(node, line, task, start, &brake) {
+            Ok(Some(report)) => report,
+            Ok(None) => continue,
+            Err(e) => {
+                tracing::error!(schedule = line.key, "{task}: {e}");
+                end.failed = true;
+                break;
+            }
+        };
+        tracing::info!(schedule = line.key, run = report.run.short(), "{task} ended {}", report.state);
+        end.failed |= matches!(
+            report.state,
+            RunState::Failed | RunState::Denied | RunState::Limited
+        );
+        if let Err(e) = after_failures(node, line, task, &report) {
+            tracing::error!(schedule = line.key, "{e}");
+        }
+        end.again = again(node, line, start, &report);
+        let critical = report.findings.iter().any(|f| f.severity == Severity::Critical);
+        if line.stop_on.stops(report.state, critical) {
+            break;
+        }
+    }
+    end
+}
+
+/// A task of the set that there was no time for: its slot ends here, visibly.
+fn left(node: &Node, line: &Line, task: &TaskName, start: &Start) {
+    let event = Event::SlotSkipped {
+        schedule: line.key.clone(),
+        due: start.slot,
+        why: "the window was past its cutoff".into(),
+        asked: false,
+    };
+    if let Err(e) = super::scheduler::told(node, task.as_str(), event) {
+        tracing::error!(schedule = line.key, "{task}: {e}");
+    }
+}
+
+/// `None`: this slot of the task was begun before, by a daemon that did not live to end the set.
+fn run_one(
+    node: &Node,
+    line: &Line,
+    task: &TaskName,
+    start: &Start,
+    brake: &Brake,
+) -> Result<Option<Report>> {
+    if line.schedule.on_interrupt == OnInterrupt::Resume
+        && let Some(report) = go_on(node, task, brake)?
+    {
+        tracing::info!(schedule = line.key, "{task} went on with run {}", report.run.short());
+    }
+    let task = node.config.task(task.as_str())?;
+    let via = match (start.attempt, start.late_ms > ON_TIME_MS) {
+        (2.., _) => Via::Retry,
+        (_, true) => Via::CatchUp,
+        (_, false) => Via::Schedule,
+    };
+    let mut due = Due::now(node, task, "schedule", Mode::Apply, false, &[])?;
+    due.slot = Some(Slot {
+        schedule: line.key.clone(),
+        due: start.slot,
+        attempt: start.attempt,
+        via,
+        reason: None,
+    });
+    due.scope = start.scope;
+    due.window = line.schedule.window.clone();
+    match pipeline::run(node, due, &mut Silent, brake) {
+        Ok(report) => Ok(Some(report)),
+        Err(e) if e.taken => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Finishes what the last window, or a crash, cut off.
+fn go_on(node: &Node, task: &TaskName, brake: &Brake) -> Result<Option<Report>> {
+    let Some(last) = node.reader()?.last_run(task.as_str())? else {
+        return Ok(None);
+    };
+    if last.state != RunState::Interrupted {
+        return Ok(None);
+    }
+    match pipeline::resume(node, last.run, &mut Silent, brake) {
+        Ok(report) => Ok(Some(report)),
+        // It had no approved plan, or the grant changed: it stays as it ended, and the slot runs.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Pauses the task when its schedule says so.
+fn after_failures(node: &Node, line: &Line, task: &TaskName, report: &Report) -> Result<()> {
+    if !matches!(
+        report.state,
+        RunState::Failed | RunState::Denied | RunState::Limited
+    ) {
+        return Ok(());
+    }
+    let failures = node.reader()?.history(task.as_str(), 0)?.failures;
+    let failures = u32::try_from(failures).unwrap_or(u32::MAX);
+    if line.schedule.pauses_after(failures) {
+        let reason = format!("it ended badly {failures} times in a row");
+        tracing::error!(schedule = line.key, "{task} is paused: {reason}");
+        let event = Event::TaskPaused { reason };
+        node.journal
+            .commit_with_checkpoint(node.record(Some(task.as_str()), event))?;
+    }
+    Ok(())
+}
+
+/// When to try again, if the task itself says that this may help.
+fn again(node: &Node, line: &Line, start: &Start, report: &Report) -> Option<Again> {
+    if report.state != RunState::Failed {
+        return None;
+    }
+    let why = report.reason.clone().unwrap_or_default();
+    let failure = if report.again {
+        Failure::Transient(why)
+    } else {
+        Failure::Permanent(why)
+    };
+    let now = node.clock.now_ms();
+    let failed = retry::Failed {
+        node: &node.config.node_name(),
+        key: &line.key,
+        slot: start.slot,
+        attempt: start.attempt,
+        ended: now,
+        failure: &failure,
+        cutoff: start.window.map(|w| w.cutoff),
+        next_slot: line.schedule.pattern.next_after(now).unwrap_or(u64::MAX),
+    };
+    match retry::next(line.schedule.retry.as_ref(), &failed) {
+        retry::Next::At {
+            attempt,
+            not_before,
+        } => Some(Again {
+            slot: start.slot,
+            attempt,
+            not_before,
+        }),
+        retry::Next::No(_) => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! The timetable: every schedule of the configuration, compiled, with the tasks it runs.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use keepwell_journal::{Filter, PAUSED, Reader, RunQuery, SKIP_NEXT};
+use keepwell_model::event::Event;
+use keepwell_model::id::{Digest, TaskName};
+use keepwell_model::schedule::{EntryState, Schedule, StopOn, retry};
+use keepwell_model::state::RunState;
+use keepwell_model::window::p90;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// Runs that a usual duration is told from.
+const DURATIONS: u64 = 50;
+/// Kills by our own limiter that the watchdog looks at.
+const KILLS: u64 = 8;
+
+/// One schedule as the daemon obeys it.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    /// `temp-clean`, or `standard-maintenance/daily`.
+    pub(super) key: String,
+    pub(super) schedule: Schedule,
+    /// Run one after the other.
+    pub(super) tasks: Vec<TaskName>,
+    pub(super) stop_on: StopOn,
+    /// Of what says when: another pattern is another schedule.
+    pub(super) pattern: Digest,
+    /// It is the task's own, so pausing the task pauses it.
+    pub(super) inline: bool,
+}
+
+/// Every schedule. The configuration was checked, so what does not compile is our bug.
+pub(super) fn timetable(config: &Config) -> Result<Vec<Line>> {
+    let bad = |e: keepwell_model::schedule::BadSchedule| Error::config(e.message);
+    let mut lines = vec![];
+    for task in config.tasks.values() {
+        let Some(table) = &task.file.schedule else {
+            continue;
+        };
+        let schedule = table.compile(task.file.window.as_ref()).map_err(bad)?;
+        lines.push(Line {
+            key: task.name.to_string(),
+            pattern: pattern(&schedule),
+            schedule,
+            tasks: vec![task.name.clone()],
+            stop_on: StopOn::default(),
+            inline: true,
+        });
+    }
+    for doc in config.schedules.values() {
+        for (name, slot) in &doc.file.slots {
+            let table = doc.file.schedule(name, slot);
+            let schedule = table.compile(doc.file.window(slot)).map_err(bad)?;
+            lines.push(Line {
+                key: format!("{}/{name}", doc.name),
+                pattern: pattern(&schedule),
+                schedule,
+                tasks: slot.tasks.clone(),
+                stop_on: slot.stop_on,
+                inline: false,
+            });
+        }
+    }
+    Ok(lines)
+}
+
+fn pattern(schedule: &Schedule) -> Digest {
+    Digest::of(format!("{:?}", schedule.pattern).as_bytes())
+}
+
+/// When each schedule began, and with which pattern.
+pub(super) fn begun(reader: &Reader) -> Result<BTreeMap<String, (Digest, u64)>> {
+    let mut begun = BTreeMap::new();
+    let filter = Filter {
+        kinds: vec!["schedule-began".into()],
+        ..Filter::default()
+    };
+    reader.records(&filter, &mut |_, record| {
+        if let Event::ScheduleBegan { schedule, pattern } = record.event {
+            begun.insert(schedule, (pattern, record.at));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(begun)
+}
+
+impl Line {
+    /// What the journal says of it: the state a daemon starts from, after any end of the one before.
+    pub(super) fn state(
+        &self,
+        node: &Node,
+        reader: &Reader,
+        begun: &BTreeMap<String, (Digest, u64)>,
+        now: u64,
+    ) -> Result<EntryState> {
+        let created = match begun.get(&self.key) {
+            Some((pattern, at)) if *pattern == self.pattern => *at,
+            Some(_) | None => {
+                // First seen, or seen with another pattern: slots up to now are nobody's.
+                let event = Event::ScheduleBegan {
+                    schedule: self.key.clone(),
+                    pattern: self.pattern,
+                };
+                node.journal.commit(node.record(None, event))?;
+                now
+            }
+        };
+        let mut state = EntryState::created(created);
+        for task in &self.tasks {
+            let last = reader.last_slot(task.as_str(), Some(&self.key))?;
+            state.handled = state.handled.max(last.map(|slot| slot.due));
+        }
+        self.refresh(reader, &mut state, now)?;
+        Ok(state)
+    }
+
+    /// What people and ends of runs change about it.
+    pub(super) fn refresh(&self, reader: &Reader, state: &mut EntryState, now: u64) -> Result<()> {
+        let [task] = self.tasks.as_slice() else {
+            return Ok(());
+        };
+        let task = task.as_str();
+        if self.inline {
+            state.paused = reader.flag(task, PAUSED)?;
+            state.skip_next = reader.flag(task, SKIP_NEXT)?.is_some();
+        }
+        let failures = reader.history(task, 0)?.failures;
+        state.failures = u32::try_from(failures).unwrap_or(u32::MAX);
+        let kills = reader.runs(&RunQuery {
+            task: Some(task.to_owned()),
+            state: Some(RunState::Limited),
+            before: None,
+            limit: Some(KILLS),
+        })?;
+        let kills: Vec<u64> = kills.iter().filter_map(|run| run.ended).collect();
+        state.aside_until = retry::aside_until(&kills, now);
+        Ok(())
+    }
+
+    /// How long nine of ten of its runs take, all its tasks together.
+    pub(super) fn usual_ms(&self, reader: &Reader) -> Result<Option<u64>> {
+        let mut all = Some(0);
+        for task in &self.tasks {
+            let one = p90(&reader.history(task.as_str(), DURATIONS)?.durations_ms);
+            all = all.zip(one).map(|(all, one): (u64, u64)| all + one);
+        }
+        Ok(all)
+    }
+}
