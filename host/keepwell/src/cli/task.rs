@@ -203,13 +203,7 @@ pub(super) fn granted(
     config::check_task(config, task, &plugin).map_err(config::bad)
 }
 
-fn flag(
-    global: &Global,
-    name: &str,
-    flag: &str,
-    is: &str,
-    event: Event,
-) -> Result<Exit> {
+fn flag(global: &Global, name: &str, flag: &str, is: &str, event: Event) -> Result<Exit> {
     let node = pipeline::open(global.dir())?;
     let task = node.config.task(name)?;
     node.journal.commit(Record {
