@@ -19,8 +19,8 @@ pub(crate) const VERSION: i64 = 2;
 pub const RECORD_MAX_BYTES: usize = 1 << 20;
 /// No value SQLite returns may be longer: bounds the memory a hostile file can make us use.
 const VALUE_MAX_BYTES: i32 = 8 << 20;
-/// The write-ahead log is folded into the database after this many pages (16 MiB): fewer fsyncs
-/// under load, and still small enough to replay at once after a crash.
+/// The write-ahead log is folded into the database after this many pages (4 MiB): few syncs under
+/// load, none that holds up a commit for long, and little to replay after a crash.
 const WAL_PAGES: i64 = 1_024;
 /// A writer that ends leaves a write-ahead log up to this size: folding it costs two syncs, which a
 /// short run would pay for nothing, and whoever opens next reads it in half a millisecond.

@@ -205,11 +205,16 @@ fn verify(
     match result {
         Ok(verified) => {
             let value = serde_json::json!({
-                "ok": true, "entries": verified.size, "checkpoints": verified.checkpoints, "root": verified.root.to_string(),
+                "ok": true, "entries": verified.size, "checkpoints": verified.checkpoints,
+                "pruned": verified.pruned, "root": verified.root.to_string(),
             });
             global.out().document(&value, || {
+                let pruned = match verified.pruned {
+                    0 => String::new(),
+                    some => format!(" ({some} of them pruned)"),
+                };
                 format!(
-                    "journal is whole: {} entries, {} signed checkpoints, root {}",
+                    "journal is whole: {} entries{pruned}, {} signed checkpoints, root {}",
                     verified.size, verified.checkpoints, verified.root
                 )
             });
