@@ -175,7 +175,8 @@ impl Case<'_> {
                 };
                 let mut lists = self.request.needs.who.iter().filter(|w| !w.is_anyone());
                 let named = lists.any(|who| self.fits(who, &standing));
-                if !self.asked(&standing.user) && !named && !self.roles.holds(peer, Role::Approver) {
+                let own = self.asked(&standing.user);
+                if !own && !named && !self.roles.holds(peer, Role::Approver) {
                     return Err(Refused::NotApprover { uid: peer.uid });
                 }
                 Ok(standing)
