@@ -5,7 +5,9 @@ use crate::bounds::{Crossed, Meter, thread_cpu};
 use crate::frame::FrameError;
 use crate::interface::bindings::types as wit;
 use crate::protocol::{Answer, Ask, Assignment, Told};
-use crate::recount::{CALLS_KEPT, OFTEN, REFUSALS_KEPT, WORD_MAX_BYTES, checkpoint_every};
+use crate::recount::{
+    CALLS_KEPT, OFTEN, REFUSALS_KEPT, Reported, WORD_MAX_BYTES, checkpoint_every,
+};
 use crate::wire::Wire;
 use keepwell_model::capability::Capability;
 use keepwell_model::event::{Call, Usage};
@@ -50,8 +52,8 @@ pub(crate) struct Ctx {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) log_bytes: u64,
-    pub(crate) findings: u32,
-    pub(crate) metrics: u32,
+    pub(crate) findings: Reported,
+    pub(crate) metrics: Reported,
     pub(crate) calls: u64,
     pub(crate) refusals: u64,
 }

@@ -13,6 +13,11 @@ pub(crate) const LINE_MAX_BYTES: usize = 4 << 10;
 pub(crate) const WORD_MAX_BYTES: usize = 256;
 /// Pairs in the data of a finding, or labels of a metric.
 pub(crate) const PAIRS_MAX: usize = 64;
+/// All findings of a run together, and all its metrics: both are held in memory several times
+/// until the run ends, and a thousand of the longest findings would be 45 MiB each time.
+pub(crate) const REPORTED_MAX_BYTES: u64 = 4 << 20;
+/// What a pair costs beside its text.
+const PAIR_BYTES: usize = 16;
 /// As the contract says of `checkpoint`.
 pub(crate) const CHECKPOINT_MAX_BYTES: usize = 64 << 10;
 /// Calls kept one by one; further ones are counted.
@@ -43,12 +48,35 @@ pub(crate) enum Excess {
     Protocol(&'static str),
 }
 
+/// What was reported so far of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct Reported {
+    count: u32,
+    bytes: u64,
+}
+
+impl Reported {
+    /// One more; the error says what is too much.
+    pub(crate) fn add(&mut self, bytes: usize, most: u32) -> Result<(), String> {
+        self.count = self.count.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.count > most {
+            return Err(format!("it reported more than {most}"));
+        }
+        if self.bytes > REPORTED_MAX_BYTES {
+            let mib = REPORTED_MAX_BYTES >> 20;
+            return Err(format!("it reported more than {mib} MiB of them"));
+        }
+        Ok(())
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Recount<'a> {
     assignment: &'a Assignment,
     pub(crate) log_bytes: u64,
-    findings: u32,
-    metrics: u32,
+    findings: Reported,
+    metrics: Reported,
     calls: u64,
     refusals: u64,
     progressed: u64,
@@ -58,12 +86,12 @@ pub(crate) struct Recount<'a> {
 }
 
 impl<'a> Recount<'a> {
-    pub(crate) const fn new(assignment: &'a Assignment) -> Self {
+    pub(crate) fn new(assignment: &'a Assignment) -> Self {
         Self {
             assignment,
             log_bytes: 0,
-            findings: 0,
-            metrics: 0,
+            findings: Reported::default(),
+            metrics: Reported::default(),
             calls: 0,
             refusals: 0,
             progressed: 0,
@@ -102,24 +130,20 @@ impl<'a> Recount<'a> {
                 Told::Logged(printable_line(&line))
             }
             Told::Found(finding) => {
-                self.findings += 1;
-                if self.findings > limits.findings {
-                    return Err(over(
-                        LimitName::Findings,
-                        format!("more than {}", limits.findings),
-                    ));
-                }
-                Told::Found(printable_finding(&finding))
+                let finding = printable_finding(&finding);
+                let bytes = finding_bytes(&finding);
+                self.findings
+                    .add(bytes, limits.findings)
+                    .map_err(|detail| over(LimitName::Findings, detail))?;
+                Told::Found(finding)
             }
             Told::Measured(metric) => {
-                self.metrics += 1;
-                if self.metrics > limits.metrics {
-                    return Err(over(
-                        LimitName::Metrics,
-                        format!("more than {}", limits.metrics),
-                    ));
-                }
-                Told::Measured(printable_metric(&metric))
+                let metric = printable_metric(&metric);
+                let bytes = metric_bytes(&metric);
+                self.metrics
+                    .add(bytes, limits.metrics)
+                    .map_err(|detail| over(LimitName::Metrics, detail))?;
+                Told::Measured(metric)
             }
             Told::Progressed(progress) => {
                 self.progress_not_too_often(elapsed)?;
@@ -280,6 +304,25 @@ pub(crate) fn printable_refusal(refusal: Refusal) -> Refusal {
     }
 }
 
+pub(crate) fn finding_bytes(finding: &Finding) -> usize {
+    let texts = [
+        &finding.id,
+        &finding.subject,
+        &finding.title,
+        &finding.detail,
+    ];
+    texts.iter().map(|text| text.len()).sum::<usize>() + pairs_bytes(&finding.data)
+}
+
+pub(crate) fn metric_bytes(metric: &Metric) -> usize {
+    metric.name.len() + metric.unit.len() + pairs_bytes(&metric.labels)
+}
+
+fn pairs_bytes(pairs: &[(String, String)]) -> usize {
+    let bytes = |(k, v): &(String, String)| k.len() + v.len() + PAIR_BYTES;
+    pairs.iter().map(bytes).sum()
+}
+
 fn lines(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -305,71 +348,4 @@ fn pairs(pairs: &[(String, String)]) -> Vec<(String, String)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use keepwell_model::event::Walls;
-    use keepwell_model::limits::Limits;
-
-    fn ready(assignment: &Assignment) -> Recount<'_> {
-        let mut recount = Recount::new(assignment);
-        let walls = Told::Ready(Walls {
-            landlock: "absent".into(),
-            seccomp: "absent".into(),
-            no_new_privileges: false,
-            rlimits: false,
-            privileges_dropped: false,
-        });
-        recount.admit(walls, Duration::ZERO).unwrap();
-        recount
-    }
-
-    /// How many checkpoints pass when one is told every `step`, until the host has enough of it.
-    fn checkpoints(step: Duration, most: u32) -> (u32, bool) {
-        let assignment = Assignment::describe(Limits::default(), true);
-        let mut recount = ready(&assignment);
-        for n in 0..most {
-            if recount.admit(Told::Checkpointed(vec![]), step * n).is_err() {
-                return (n, true);
-            }
-        }
-        (most, false)
-    }
-
-    #[test]
-    fn a_flood_of_checkpoints_ends_the_worker_early_or_late() {
-        let (passed, ended) = checkpoints(Duration::from_millis(1), 1_000);
-        assert!(ended && passed <= 34, "{passed}");
-        // Ten a second are as agreed at first, and too many after a while.
-        let (passed, ended) = checkpoints(OFTEN, 100_000);
-        assert!(ended && passed > 200 && passed < 300, "{passed}");
-    }
-
-    #[test]
-    fn an_honest_worker_s_checkpoints_pass_all_day_and_are_few() {
-        let assignment = Assignment::describe(Limits::default(), true);
-        let mut recount = ready(&assignment);
-        let (mut now, mut told) = (Duration::ZERO, 0);
-        while now < Duration::from_secs(86_400) {
-            recount.admit(Told::Checkpointed(vec![]), now).unwrap();
-            now += checkpoint_every(now);
-            told += 1;
-        }
-        assert!(told < 1_100, "{told}");
-    }
-
-    #[test]
-    fn a_flood_of_progress_ends_the_worker() {
-        let assignment = Assignment::describe(Limits::default(), true);
-        let mut recount = ready(&assignment);
-        let progress = || {
-            Told::Progressed(Progress {
-                done: 1,
-                total: 2,
-                unit: "u".into(),
-                note: String::new(),
-            })
-        };
-        let passed = (0..1_000).find(|_| recount.admit(progress(), OFTEN).is_err());
-        assert_eq!(passed, Some(34));
-    }
-}
+mod tests;

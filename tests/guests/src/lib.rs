@@ -25,6 +25,7 @@ macro_rules! behaviour {
 mod absurd_lengths;
 mod bad_json;
 mod checkpoint_flood;
+mod findings_fat;
 mod findings_flood;
 mod handle_leak;
 mod hoard;
@@ -35,11 +36,13 @@ mod log_flood;
 mod metrics_flood;
 mod other_root;
 mod output_flood;
+mod output_huge;
 mod panic;
 mod paths;
 mod propose_flood;
 mod propose_outside;
 mod recurse;
+mod recurse_bare;
 mod slow;
 mod spin;
 mod spin_in_host_calls;
@@ -48,6 +51,7 @@ mod trap;
 use absurd_lengths::AbsurdLengths;
 use bad_json::BadJson;
 use checkpoint_flood::CheckpointFlood;
+use findings_fat::FindingsFat;
 use findings_flood::FindingsFlood;
 use handle_leak::HandleLeak;
 use hoard::Hoard;
@@ -58,11 +62,13 @@ use log_flood::LogFlood;
 use metrics_flood::MetricsFlood;
 use other_root::OtherRoot;
 use output_flood::OutputFlood;
+use output_huge::OutputHuge;
 use panic::Panic;
 use paths::Paths;
 use propose_flood::ProposeFlood;
 use propose_outside::ProposeOutside;
 use recurse::Recurse;
+use recurse_bare::RecurseBare;
 use slow::Slow;
 use spin::Spin;
 use spin_in_host_calls::SpinInHostCalls;
@@ -75,6 +81,7 @@ keepwell_sdk::plugin!(
         AbsurdLengths,
         BadJson,
         CheckpointFlood,
+        FindingsFat,
         FindingsFlood,
         HandleLeak,
         Hoard,
@@ -85,11 +92,13 @@ keepwell_sdk::plugin!(
         MetricsFlood,
         OtherRoot,
         OutputFlood,
+        OutputHuge,
         Panic,
         Paths,
         ProposeFlood,
         ProposeOutside,
         Recurse,
+        RecurseBare,
         Slow,
         Spin,
         SpinInHostCalls,

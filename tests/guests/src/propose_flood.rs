@@ -16,14 +16,16 @@ const ROUNDS: usize = 1_000;
 fn run() -> Result<Summary, Failure> {
     let (mut taken, mut codes) = (0u64, std::collections::BTreeMap::<String, u64>::new());
     for root in storage::roots()? {
-        for entry in storage::walk(&root.name, &storage::everything())?.take(1) {
-            let batch = vec![Proposal::new(entry?, "flood"); BATCH];
-            for _ in 0..ROUNDS {
-                for answer in clean::quarantine(&root.name, &batch)? {
-                    match answer {
-                        Ok(_) => taken += 1,
-                        Err(refusal) => *codes.entry(refusal.code).or_insert(0) += 1,
-                    }
+        let mut all = Vec::new();
+        for entry in storage::walk(&root.name, &storage::everything())? {
+            all.push(Proposal::new(entry?, "flood"));
+        }
+        let batch: Vec<Proposal> = all.iter().cycle().take(BATCH).cloned().collect();
+        for _ in 0..ROUNDS {
+            for answer in clean::quarantine(&root.name, &batch)? {
+                match answer {
+                    Ok(_) => taken += 1,
+                    Err(refusal) => *codes.entry(refusal.code).or_insert(0) += 1,
                 }
             }
         }

@@ -33,7 +33,9 @@ pub(crate) fn probe(what: &str, rest: &[String]) {
         "symlink" => std::os::unix::fs::symlink("/etc", path.with_extension("led")),
         "age" => rustix::fs::utimensat(CWD, path, &NO_TIME, rustix::fs::AtFlags::empty())
             .map_err(Into::into),
-        "mode" => std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0)),
+        "mode" => {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        }
         "read" => std::fs::read(path).map(drop),
         "list" => std::fs::read_dir(path).map(drop),
         "connect" => std::net::TcpStream::connect("127.0.0.1:9").map(drop),

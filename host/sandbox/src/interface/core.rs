@@ -5,8 +5,8 @@ use crate::bounds::Crossed;
 use crate::ctx::{Ctx, No};
 use crate::protocol::Told;
 use crate::recount::{
-    CHECKPOINT_MAX_BYTES, OFTEN, checkpoint_every, printable_finding, printable_line,
-    printable_metric, printable_progress,
+    CHECKPOINT_MAX_BYTES, OFTEN, checkpoint_every, finding_bytes, metric_bytes, printable_finding,
+    printable_line, printable_metric, printable_progress,
 };
 use keepwell_model::limits::LimitName;
 use keepwell_model::words::{Finding, Level, LogLine, Metric, Progress};
@@ -71,24 +71,20 @@ impl wit::Host for Ctx {
     }
 
     fn report_finding(&mut self, finding: wit::Finding) -> wasmtime::Result<()> {
-        self.counts.findings += 1;
-        let most = self.assignment.limits.findings;
-        if self.counts.findings > most {
-            return Err(crossed(
-                LimitName::Findings,
-                format!("it reported more than {most}"),
-            ));
-        }
-        let finding = Finding {
+        let finding = printable_finding(&Finding {
             id: finding.id,
             subject: finding.subject,
             severity: finding.severity.into(),
             title: finding.title,
             detail: finding.detail,
             data: finding.data,
-        };
-        self.tell(Told::Found(printable_finding(&finding)))
-            .map_err(end)
+        });
+        let most = self.assignment.limits.findings;
+        self.counts
+            .findings
+            .add(finding_bytes(&finding), most)
+            .map_err(|detail| crossed(LimitName::Findings, detail))?;
+        self.tell(Told::Found(finding)).map_err(end)
     }
 
     fn report_metric(
@@ -98,20 +94,17 @@ impl wit::Host for Ctx {
         value: f64,
         labels: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.counts.metrics += 1;
-        let most = self.assignment.limits.metrics;
-        if self.counts.metrics > most {
-            return Err(crossed(
-                LimitName::Metrics,
-                format!("it reported more than {most}"),
-            ));
-        }
         let metric = printable_metric(&Metric {
             name,
             unit,
             value,
             labels,
         });
+        let most = self.assignment.limits.metrics;
+        self.counts
+            .metrics
+            .add(metric_bytes(&metric), most)
+            .map_err(|detail| crossed(LimitName::Metrics, detail))?;
         if !value.is_finite() {
             // JSON has no such number, and a gap in a series is the truth.
             let message = format!("metric `{}` is not a number; it was left out", metric.name);

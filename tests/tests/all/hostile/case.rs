@@ -3,6 +3,7 @@
 //! next run is unaffected.
 
 use crate::harness::{Aged, Busy, Node, Output, age, alone, snapshot};
+use keepwell_model::limits::LimitName;
 use keepwell_model::report::Report;
 use std::fmt::Write as _;
 use std::os::unix::fs::symlink;
@@ -22,12 +23,13 @@ const HOST_MOST: u64 = 96 << 20;
 pub(super) struct Case {
     state: &'static str,
     exit: i32,
-    limit: Option<&'static str>,
+    limit: Option<LimitName>,
     reason: &'static str,
     limits: &'static str,
     grants: &'static [&'static str],
     memory_mib: u64,
     check: fn(&Node, &Report),
+    measured: bool,
 }
 
 impl Case {
@@ -41,15 +43,21 @@ impl Case {
             grants: &[],
             memory_mib: 16,
             check: |_, _| {},
+            measured: true,
         }
     }
 
     /// A limit strikes.
-    pub(super) const fn limited(limit: &'static str) -> Self {
+    pub(super) const fn limited(limit: LimitName) -> Self {
         Self {
             limit: Some(limit),
             ..Self::ends("limited", 5)
         }
+    }
+
+    /// The limit it crosses, if it does.
+    pub(super) const fn limit(&self) -> Option<LimitName> {
+        self.limit
     }
 
     /// It fails, and the reason says so.
@@ -81,6 +89,14 @@ impl Case {
         Self { check, ..self }
     }
 
+    /// The host ends it, not the worker, and then nothing is written down of what it used.
+    pub(super) const fn unmeasured(self) -> Self {
+        Self {
+            measured: false,
+            ..self
+        }
+    }
+
     /// All of it. The node has the machine to itself, but for loops on every core.
     pub(super) fn hold(&self, task: &str) {
         let node = scene();
@@ -94,15 +110,12 @@ impl Case {
         drop(busy);
 
         assert_eq!(report.state.as_str(), self.state, "{:?}", report.reason);
-        assert_eq!(
-            report.limit.map(keepwell_model::limits::LimitName::as_str),
-            self.limit
-        );
+        assert_eq!(report.limit, self.limit, "{:?}", report.reason);
         let reason = report.reason.clone().unwrap_or_default();
         assert!(reason.contains(self.reason), "{reason}");
         out.exits(self.exit);
         self.memory_held(&out, &report);
-        journal_tells(&node, &report);
+        self.journal_tells(&node, &report);
         (self.check)(&node, &report);
         assert!(snapshot(&node.root()) == before, "the root has changed");
         let (honest, report) = node.run("honest");
@@ -125,42 +138,66 @@ impl Case {
     }
 
     fn wall(&self) -> Duration {
-        let text = self.limits.lines().find_map(|l| l.strip_prefix("wall = '"));
-        let ms = text.and_then(|t| t.strip_suffix("ms'")?.parse().ok());
-        ms.map_or(WALL, Duration::from_millis)
+        self.time_limit("wall").unwrap_or(WALL)
+    }
+
+    /// A limit of time among those the case names.
+    fn time_limit(&self, name: &str) -> Option<Duration> {
+        let line = self.limits.lines().find_map(|l| l.strip_prefix(name))?;
+        let ms = line.strip_prefix(" = '")?.strip_suffix("ms'")?;
+        Some(Duration::from_millis(ms.parse().unwrap()))
     }
 
     /// Runs it until it ended in time. `start` is what a harmless run takes just now.
     fn in_time(&self, node: &Node, task: &str, start: Duration) -> (Output, Report) {
+        let wall_most = self.wall() + LATE;
+        let cpu_most = self.time_limit("cpu").map_or(Duration::MAX, |l| l + LATE);
         let mut late = String::new();
         for _ in 0..TRIES {
             let (out, report) = node.run(task);
             let wall = Duration::from_micros(report.usage.wall_us);
-            let most = self.wall() + LATE;
-            if wall <= most && out.took <= most + start {
+            let cpu = Duration::from_micros(report.usage.cpu_us);
+            if wall <= wall_most && out.took <= wall_most + start && cpu <= cpu_most {
                 return (out, report);
             }
             let _ = writeln!(
                 late,
-                "look {wall:?}, whole {:?}, a harmless run {start:?}",
+                "look {wall:?}, its code {cpu:?}, whole {:?}, a harmless run {start:?}",
                 out.took
             );
         }
         panic!(
-            "it ended more than {LATE:?} after its wall limit of {:?}:\n{late}",
-            self.wall()
+            "it ended more than {LATE:?} after `{}`:\n{late}",
+            self.limits
         );
+    }
+
+    /// The fold over the journal's records is the report that was printed.
+    fn journal_tells(&self, node: &Node, report: &Report) {
+        let records = node.journal(&["--run", &report.run.to_string()]);
+        let kinds: Vec<&str> = records.iter().map(|r| r.event.kind()).collect();
+        for kind in ["run-due", "run-granted", "worker-started"] {
+            assert!(kinds.contains(&kind), "no `{kind}` in {kinds:?}");
+        }
+        assert_eq!(kinds.contains(&"looked"), self.measured, "{kinds:?}");
+        assert_eq!(kinds.last(), Some(&"run-ended"));
+        assert_eq!(Report::fold(&records).as_ref(), Some(report));
+        node.journal_is_whole();
     }
 
     fn memory_held(&self, out: &Output, report: &Report) {
         let most = self.memory_mib << 20;
         let usage = &report.usage;
+        assert_eq!(
+            usage.worker_bytes > 0,
+            self.measured,
+            "whether somebody measured the worker"
+        );
         assert!(
             usage.memory_bytes <= most,
             "the guest held {}",
             usage.memory_bytes
         );
-        assert!(usage.worker_bytes > 0, "nobody measured the worker");
         assert!(
             usage.worker_bytes <= most + WORKER_BESIDE,
             "the worker held {}",
@@ -196,16 +233,4 @@ fn scene() -> Node {
     let fifo = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, root.join("fifo"), fifo, 0o600.into(), 0).unwrap();
     node
-}
-
-/// The fold over the journal's records is the report that was printed.
-fn journal_tells(node: &Node, report: &Report) {
-    let records = node.journal(&["--run", &report.run.to_string()]);
-    let kinds: Vec<&str> = records.iter().map(|r| r.event.kind()).collect();
-    for kind in ["run-due", "run-granted", "worker-started", "looked"] {
-        assert!(kinds.contains(&kind), "no `{kind}` in {kinds:?}");
-    }
-    assert_eq!(kinds.last(), Some(&"run-ended"));
-    assert_eq!(Report::fold(&records).as_ref(), Some(report));
-    node.journal_is_whole();
 }

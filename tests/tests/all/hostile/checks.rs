@@ -54,6 +54,18 @@ pub(super) fn nothing_rules_the_terminal(node: &Node, report: &Report) {
     );
 }
 
+pub(super) fn no_summary_is_kept(_: &Node, report: &Report) {
+    assert!(report.summary.is_none());
+}
+
+/// Far fewer than their number allows, and showing them again is as cheap.
+pub(super) fn findings_are_bounded(node: &Node, report: &Report) {
+    let kept = report.findings.len();
+    assert!(kept > 50 && kept < 500, "{kept}");
+    let shown = node.keepwell(&["runs", "show", &report.run.to_string()]);
+    assert!(shown.exits(0).peak_bytes < 96 << 20, "{}", shown.peak_bytes);
+}
+
 pub(super) fn fifty_findings(_: &Node, report: &Report) {
     assert_eq!(report.findings.len(), 50);
 }
@@ -122,6 +134,11 @@ pub(super) fn all_denied(_: &Node, report: &Report) {
         }
     }
     assert!(report.refusals.iter().all(|r| r.hint.is_some()));
+}
+
+pub(super) fn nothing_is_planned(_: &Node, report: &Report) {
+    assert!(report.plan.is_none());
+    assert_eq!(report.applied.done, 0);
 }
 
 /// It dies of its last call; what it proposed before was refused entry by entry.

@@ -1,0 +1,106 @@
+//! Floods that the host's own count must stop, and honest workers that it must not.
+
+use super::*;
+use keepwell_model::event::Walls;
+use keepwell_model::limits::Limits;
+
+fn ready(assignment: &Assignment) -> Recount<'_> {
+    let mut recount = Recount::new(assignment);
+    let walls = Told::Ready(Walls {
+        landlock: "absent".into(),
+        seccomp: "absent".into(),
+        no_new_privileges: false,
+        rlimits: false,
+        privileges_dropped: false,
+    });
+    recount.admit(walls, Duration::ZERO).unwrap();
+    recount
+}
+
+/// How many checkpoints pass when one is told every `step`, until the host has enough of it.
+fn checkpoints(step: Duration, most: u32) -> (u32, bool) {
+    let assignment = Assignment::describe(Limits::default(), true);
+    let mut recount = ready(&assignment);
+    for n in 0..most {
+        if recount.admit(Told::Checkpointed(vec![]), step * n).is_err() {
+            return (n, true);
+        }
+    }
+    (most, false)
+}
+
+#[test]
+fn a_flood_of_checkpoints_ends_the_worker_early_or_late() {
+    let (passed, ended) = checkpoints(Duration::from_millis(1), 1_000);
+    assert!(ended && passed <= 34, "{passed}");
+    // Ten a second are as agreed at first, and too many after a while.
+    let (passed, ended) = checkpoints(OFTEN, 100_000);
+    assert!(ended && passed > 200 && passed < 300, "{passed}");
+}
+
+#[test]
+fn an_honest_worker_s_checkpoints_pass_all_day_and_are_few() {
+    let assignment = Assignment::describe(Limits::default(), true);
+    let mut recount = ready(&assignment);
+    let (mut now, mut told) = (Duration::ZERO, 0);
+    while now < Duration::from_secs(86_400) {
+        recount.admit(Told::Checkpointed(vec![]), now).unwrap();
+        now += checkpoint_every(now);
+        told += 1;
+    }
+    assert!(told < 1_100, "{told}");
+}
+
+#[test]
+fn a_flood_of_progress_ends_the_worker() {
+    let assignment = Assignment::describe(Limits::default(), true);
+    let mut recount = ready(&assignment);
+    let progress = || {
+        Told::Progressed(Progress {
+            done: 1,
+            total: 2,
+            unit: "u".into(),
+            note: String::new(),
+        })
+    };
+    let passed = (0..1_000).find(|_| recount.admit(progress(), OFTEN).is_err());
+    assert_eq!(passed, Some(34));
+}
+
+/// Both counts hold, whatever the operator allowed in number.
+#[test]
+fn reports_are_bounded_in_number_and_in_bytes() {
+    let limits = Limits {
+        findings: 100_000,
+        metrics: 3,
+        ..Limits::default()
+    };
+    let assignment = Assignment::describe(limits, true);
+    let mut recount = ready(&assignment);
+    let finding = || {
+        Told::Found(Finding {
+            id: "i".into(),
+            subject: "s".into(),
+            severity: keepwell_model::words::Severity::Info,
+            title: "x".repeat(LINE_MAX_BYTES),
+            detail: String::new(),
+            data: vec![("k".into(), "v".into()); PAIRS_MAX],
+        })
+    };
+    let passed = (0..100_000).find(|_| recount.admit(finding(), OFTEN).is_err());
+    let each = LINE_MAX_BYTES + 2 + PAIRS_MAX * (2 + PAIR_BYTES);
+    assert_eq!(
+        passed,
+        usize::try_from(REPORTED_MAX_BYTES).ok().map(|m| m / each)
+    );
+    let metric = || {
+        Told::Measured(Metric {
+            name: "n".into(),
+            unit: "count".into(),
+            value: 1.0,
+            labels: vec![],
+        })
+    };
+    let passed = (0..100).find(|_| recount.admit(metric(), OFTEN).is_err());
+    assert_eq!(passed, Some(3));
+}
