@@ -1,18 +1,19 @@
 //! An opened node: its lock, configuration, trust, keys and journal.
 
 use crate::clock::Clock;
+use crate::config::Problem;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
 use crate::plugins;
-use crate::config::Problem;
 use keepwell_bundle::{Approvers, Trust};
+use keepwell_journal::measurements::Measurements;
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::role::{Peer, Roles};
 use keepwell_node::accounts::System;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Held by one process at a time. Clones share the lock and the journal; each keeps the
 /// configuration it was made with, so that a reload changes nothing under a run.
@@ -30,6 +31,7 @@ pub struct Node {
     pub actor: String,
     /// The same as the kernel knows them; `None`: for itself, by schedule.
     pub caller: Option<Peer>,
+    pub(crate) measured: Arc<OnceLock<Measurements>>,
     _lock: Arc<NodeLock>,
 }
 
@@ -57,6 +59,7 @@ impl Node {
             clock: Clock::system(),
             actor: actor(),
             caller: Some(own_peer()),
+            measured: Arc::default(),
             _lock: Arc::new(lock),
         })
     }

@@ -143,7 +143,10 @@ impl Socket {
     fn beside(file: &Path) -> Result<Self> {
         use std::os::fd::AsRawFd as _;
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
-            return Err(Error::usage(format!("{} is no path of a socket", file.display())));
+            return Err(Error::usage(format!(
+                "{} is no path of a socket",
+                file.display()
+            )));
         };
         match File::open(parent) {
             Ok(dir) => Ok(Self {

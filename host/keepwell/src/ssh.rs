@@ -30,11 +30,10 @@ pub fn sign(key: &Path, message: &[u8]) -> Result<String> {
         .wait_with_output()
         .map_err(|e| Error::failed(format!("ssh-keygen was lost: {e}")))?;
     if !output.status.success() {
-        return Err(Error::failed(format!(
-            "ssh-keygen did not sign with {}",
-            key.display()
-        ))
-        .hint("what it said is above"));
+        return Err(
+            Error::failed(format!("ssh-keygen did not sign with {}", key.display()))
+                .hint("what it said is above"),
+        );
     }
     String::from_utf8(output.stdout)
         .map_err(|_| Error::failed("ssh-keygen printed something else than a signature"))

@@ -45,6 +45,16 @@ pub enum NotEnough {
     Days { have: f64, need: f64 },
 }
 
+impl std::fmt::Display for NotEnough {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Values { have, need } => write!(f, "{have} values of the {need} it takes"),
+            Self::Points { have, need } => write!(f, "{have} points of the {need} it takes"),
+            Self::Days { have, need } => write!(f, "{have:.1} days of the {need:.0} it takes"),
+        }
+    }
+}
+
 /// What a comparison rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {

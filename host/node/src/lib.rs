@@ -17,4 +17,4 @@ mod tree;
 pub mod walk;
 
 pub use cleanable::check_cleanable;
-pub use survey::{Inventory, Usage, inventory, survey, survey_by, usage};
+pub use survey::{Inventory, Usage, inventory, survey, survey_by, survey_unless, usage};

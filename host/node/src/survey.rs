@@ -125,6 +125,17 @@ pub fn survey_by(
     in_use: &InUse,
     age_by: AgeBy,
 ) -> Result<(Survey, u64), Refusal> {
+    survey_unless(root, path, in_use, age_by, &|_| None)
+}
+
+/// The same, unless `forbids` has a reason against one of the paths, which begin at the root.
+pub fn survey_unless(
+    root: &Root,
+    path: &RelPath,
+    in_use: &InUse,
+    age_by: AgeBy,
+    forbids: &dyn Fn(&[u8]) -> Option<Refusal>,
+) -> Result<(Survey, u64), Refusal> {
     let mut tree = begin(root, Some(path))?;
     let here = format!("`{path}` in root `{}`", root.name());
     let mut hash = Sha256::new();
@@ -140,6 +151,10 @@ pub fn survey_by(
         }
         if in_use.contains(facts.device, facts.inode) {
             return Err(Refusal::busy(format!("{}, which is in use", what())));
+        }
+        let whole = [path.as_bytes(), b"/", visit.path].concat();
+        if let Some(refusal) = forbids(&whole) {
+            return Err(refusal);
         }
         add(&mut hash, visit.path, facts);
         files = files.saturating_add(1);

@@ -27,6 +27,15 @@ const BATCH: usize = 256;
 /// A root or store that was granted: opened before the walls, or why it could not be.
 pub(crate) type Opened<T> = BTreeMap<String, Result<Arc<T>, Refusal>>;
 
+/// What scrubs have taken of the run's budget.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Scrubbed {
+    pub(crate) bytes: u64,
+    pub(crate) shards: u64,
+    /// When the first of them began, since the look did.
+    pub(crate) since: Option<Duration>,
+}
+
 /// The store's own state.
 pub(crate) struct Ctx {
     pub(crate) assignment: Assignment,
@@ -38,6 +47,8 @@ pub(crate) struct Ctx {
     pub(crate) counts: Counts,
     pub(crate) walkers_open: u32,
     pub(crate) scrub_open: bool,
+    /// What the scrubs of this run have read, all together.
+    pub(crate) scrubbed: Scrubbed,
     pub(crate) cpu: Option<Result<Cpu, Refusal>>,
     /// Measured once in a run, as the contract says.
     pub(crate) root_infos: Option<Vec<crate::interface::bindings::storage::RootInfo>>,
@@ -106,6 +117,7 @@ impl Ctx {
             counts: Counts::default(),
             walkers_open: 0,
             scrub_open: false,
+            scrubbed: Scrubbed::default(),
             cpu: None,
             root_infos: None,
             in_use: None,

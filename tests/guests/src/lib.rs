@@ -43,6 +43,7 @@ mod propose_flood;
 mod propose_outside;
 mod recurse;
 mod recurse_bare;
+mod scrub_again;
 mod slow;
 mod spin;
 mod spin_in_host_calls;
@@ -69,6 +70,7 @@ use propose_flood::ProposeFlood;
 use propose_outside::ProposeOutside;
 use recurse::Recurse;
 use recurse_bare::RecurseBare;
+use scrub_again::ScrubAgain;
 use slow::Slow;
 use spin::Spin;
 use spin_in_host_calls::SpinInHostCalls;
@@ -99,6 +101,7 @@ keepwell_sdk::plugin!(
         ProposeOutside,
         Recurse,
         RecurseBare,
+        ScrubAgain,
         Slow,
         Spin,
         SpinInHostCalls,

@@ -49,6 +49,37 @@ fn fill(root: &Path) {
 }
 
 #[test]
+fn what_is_protected_does_not_move_with_the_tree_that_holds_it() {
+    let node = Node::new(shared());
+    let task = TASK.replace("{ older-than", "{ unit = 'tree', older-than");
+    node.task("temp-clean", &task);
+    let config = node.dir().join("keepwell.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let path = format!("path = {:?}\n", node.root());
+    let text = text.replace(&path, &format!("{path}protect = ['**/*.keep']\n"));
+    std::fs::write(&config, text).unwrap();
+    for name in ["one/plain", "one/deep/precious.keep", "two/plain"] {
+        let file = node.root().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "x").unwrap();
+        age(&file, Aged::days(9));
+    }
+    for dir in ["one/deep", "one", "two"] {
+        age(&node.root().join(dir), Aged::days(9));
+    }
+    let (out, report) = node.run("temp-clean");
+    assert!([0, 3].contains(&out.code), "{}", out.err);
+    assert!(node.root().join("one/deep/precious.keep").exists());
+    assert!(node.root().join("one/plain").exists());
+    assert!(!node.root().join("two").exists(), "{report:?}");
+    let told = report
+        .refusals
+        .iter()
+        .any(|r| r.message.contains("precious.keep` is protected"));
+    assert!(told, "{:?}", report.refusals);
+}
+
+#[test]
 fn a_plan_changes_nothing_and_undo_brings_every_byte_back() {
     let node = Node::new(shared());
     node.task("temp-clean", TASK);

@@ -9,7 +9,8 @@ use rustix::process::Signal;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::time::Duration;
 
-const SLOW: &str = "plugin = \"hostile\"\ntask = \"slow\"\n[grant]\nmetrics = {}\n[limits]\nwall = \"60s\"\n";
+const SLOW: &str =
+    "plugin = \"hostile\"\ntask = \"slow\"\n[grant]\nmetrics = {}\n[limits]\nwall = \"60s\"\n";
 
 fn scene() -> Node {
     let node = Node::new(shared());
@@ -58,13 +59,18 @@ fn every_verb_gives_the_same_through_the_daemon_and_without_it() {
     assert!(daemon.ended().success());
     node.journal_is_whole();
     let runs = node.journal(&["--kind", "run-due"]);
-    assert!(runs.iter().all(|r| r.actor == format!("uid:{}", rustix::process::getuid().as_raw())));
+    assert!(
+        runs.iter()
+            .all(|r| r.actor == format!("uid:{}", rustix::process::getuid().as_raw()))
+    );
 }
 
 /// What differs between two runs of the same verb: ids and times.
 fn without_ids(text: &str) -> String {
     let lines = text.lines().filter(|line| !line.contains("\"kind\":"));
-    let kept: Vec<&str> = lines.filter(|line| !line.contains("\"progress\"")).collect();
+    let kept: Vec<&str> = lines
+        .filter(|line| !line.contains("\"progress\""))
+        .collect();
     kept.join("\n")
 }
 
@@ -75,7 +81,9 @@ fn one_daemon_for_a_node() {
         .map(|_| start(Some(&node.dir()), &["daemon"]))
         .collect();
     let lost = loop {
-        let ended = children.iter_mut().position(|c| c.try_wait().unwrap().is_some());
+        let ended = children
+            .iter_mut()
+            .position(|c| c.try_wait().unwrap().is_some());
         if let Some(index) = ended {
             break index;
         }
@@ -211,7 +219,10 @@ fn nonsense_on_the_socket_is_answered_and_does_no_harm() {
         }
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .unwrap();
     let kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
     assert!(kib < 256 << 10, "{kib} KiB");
     node.keepwell(&["run", "temp-clean"]).exits(0);

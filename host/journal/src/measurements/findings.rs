@@ -1,10 +1,10 @@
 //! Findings over time: when each was seen first and last, how often, and since when no more.
 
 use super::Measurements;
+use super::RunKey;
 use super::error::Result;
 use super::points::{Sample, add};
 use super::query::MeasurementReader;
-use super::RunKey;
 use crate::schema::{column, number};
 use keepwell_model::event::Mode;
 use keepwell_model::id::{Digest, RunId};

@@ -11,6 +11,8 @@ use keepwell_model::id::RunId;
 use keepwell_model::measure::{DAY_MS, Tier};
 use keepwell_model::units::{Bytes, Span};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
 /// A batch that takes longer is followed by a smaller one. Whoever wants to write waits for one
@@ -33,7 +35,8 @@ const ROWS_OF_A_PAGE: i64 = 8;
 const BYTES_LEAST: Bytes = Bytes(1 << 20);
 
 /// How long what is kept. Spans grow from tier to tier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Retention {
     pub points: Span,
     /// Points of one series.

@@ -5,11 +5,11 @@
 //! the look ended well in apply mode. Nothing is written before, and what is written is one
 //! transaction: a plan, a failure, a kill change nothing, and no run is half there.
 
+use super::RunKey;
 use super::error::{DbError, Result};
 use super::file::{Kind, Written, aside, set_aside};
 use super::lock;
 use super::schema::TASKS;
-use super::RunKey;
 use crate::schema::{column, number};
 use keepwell_model::id::RunId;
 use keepwell_model::own_state::{
@@ -141,7 +141,8 @@ impl TaskStates {
                 Ok(TaskUsage {
                     task,
                     version: number(row.get(1)?),
-                    run: Some(RunId::from_bytes(row.get(2)?)).filter(|run| run.to_bytes() != NO_RUN),
+                    run: Some(RunId::from_bytes(row.get(2)?))
+                        .filter(|run| run.to_bytes() != NO_RUN),
                     keys,
                     bytes,
                 })

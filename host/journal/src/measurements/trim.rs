@@ -1,8 +1,8 @@
 //! What one batch of a sweep removes. Each function takes a bound and says how much it did.
 
+use super::RunKey;
 use super::findings::FOLDED_FLOOR;
 use super::schema::tier_column;
-use super::RunKey;
 use crate::schema::{column, number};
 use keepwell_model::measure::Tier;
 use rusqlite::{Connection, params};

@@ -2,6 +2,7 @@
 //! by the same code and with the same result.
 
 mod approvals;
+mod baseline;
 mod client;
 mod frame;
 mod perform;
@@ -13,7 +14,7 @@ pub use client::Client;
 pub use frame::{Frame, LINE_MAX_BYTES, WireError, read_line};
 pub use perform::{cancel, find_run, perform};
 pub use plugins::installed_event;
-pub use request::{Answer, Control, Request, Target};
+pub use request::{Answer, Control, MakeBaseline, Request, Target};
 
 use crate::error::Result;
 use crate::node_dir::NodeDir;

@@ -1,6 +1,7 @@
 //! Does what was asked, on an opened node.
 
 use super::approvals::{answer, import};
+use super::baseline::baseline;
 use super::plugins::{install, remove, trust};
 use super::request::{Answer, Control, Request};
 use crate::error::{Error, Result};
@@ -73,6 +74,11 @@ pub fn perform(
             reason,
         } => answer(node, &run, said, &reason),
         Request::Import { answer } => import(node, &answer),
+        Request::Sweep => {
+            let stopped = || brake.is_pulled();
+            Ok(Answer::Forgotten(pipeline::sweep(node, &stopped)?))
+        }
+        Request::Baseline { name, make } => baseline(node, name, make),
         Request::Checkpoint => Ok(Answer::Note(node.journal.checkpoint()?)),
         Request::Reload => Err(Error::usage("no daemon runs on this node")
             .hint("without one, every command reads the configuration as it is")),

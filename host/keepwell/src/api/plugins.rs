@@ -47,7 +47,8 @@ pub(super) fn install(node: &Node, source: &Path, bundle: &str, upgrade: bool) -
         }
         (None, false) | (Some(_), _) => {}
     }
-    let entry = plugins::install(&node.dir, &node.key, &bytes, &bundle, node.clock.now_ms()).map_err(refuse)?;
+    let entry = plugins::install(&node.dir, &node.key, &bytes, &bundle, node.clock.now_ms())
+        .map_err(refuse)?;
     if let Some(old) = before.filter(|old| old.version != entry.version) {
         plugins::remove(&node.dir, &old)?;
     }
@@ -117,7 +118,10 @@ pub(super) fn trust(node: &Node, name: &str, change: Target) -> Result<Answer> {
     let mut trust = plugins::trust(&node.dir)?;
     let key_id = |trust: &Trust| trust.keys().get(name).map(|k| k.public.key_id());
     let before = key_id(&trust);
-    let public = |text: &str| text.parse::<PublicKey>().map_err(|e| Error::usage(chain(&e)));
+    let public = |text: &str| {
+        text.parse::<PublicKey>()
+            .map_err(|e| Error::usage(chain(&e)))
+    };
     let wrong = |e: keepwell_bundle::TrustError| Error::usage(chain(&e));
     let what = match change {
         Target::Add {

@@ -1,8 +1,11 @@
 //! What can be asked for, and what comes back.
 
+use crate::pipeline::Forgotten;
 use keepwell_model::approval;
+use keepwell_model::baseline::Worse;
 use keepwell_model::event::Mode;
 use keepwell_model::grant::Tier;
+use keepwell_model::measure::SeriesKey;
 use keepwell_model::report::Report;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +58,14 @@ pub enum Request {
         change: Target,
     },
     Checkpoint,
+    /// Forget what `[retention]` does not keep.
+    Sweep,
+    /// Make a baseline of a series, or forget one.
+    Baseline {
+        name: String,
+        /// `None`: forget it.
+        make: Option<MakeBaseline>,
+    },
     /// Answer a request for approval as who asks this, by the socket's credentials.
     Answer {
         run: String,
@@ -99,6 +110,9 @@ impl Request {
                 Target::Rotate { .. } => "trust rotate",
             },
             Self::Checkpoint => "audit checkpoint",
+            Self::Sweep => "runs prune",
+            Self::Baseline { make: Some(_), .. } => "baseline make",
+            Self::Baseline { make: None, .. } => "baseline forget",
             Self::Answer { answer, .. } => match answer {
                 approval::Answer::Grant => "approvals grant",
                 approval::Answer::Deny => "approvals deny",
@@ -107,6 +121,17 @@ impl Request {
             Self::Reload => "daemon reload",
         }
     }
+}
+
+/// A baseline to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MakeBaseline {
+    pub series: SeriesKey,
+    pub from_ms: u64,
+    pub to_ms: u64,
+    pub worse: Worse,
+    pub noise_floor: f64,
 }
 
 /// What becomes of a trusted key.
@@ -150,6 +175,7 @@ pub enum Answer {
         bundle: String,
         signer: String,
     },
+    Forgotten(Forgotten),
     /// A signed checkpoint.
     Note(String),
 }

@@ -110,7 +110,14 @@ pub(super) fn approvals(global: &Global, verb: &Verb) -> Result<Exit> {
             ..
         } => {
             let said = if *grant { Answer::Grant } else { Answer::Deny };
-            sign(request, said, reason, key.as_deref(), ssh_key.as_deref(), out)
+            sign(
+                request,
+                said,
+                reason,
+                key.as_deref(),
+                ssh_key.as_deref(),
+                out,
+            )
         }
         Verb::Import { answer } => {
             let bytes = read(answer, keepwell_bundle::ANSWER_MAX_BYTES)?;
@@ -124,7 +131,10 @@ pub(super) fn approvals(global: &Global, verb: &Verb) -> Result<Exit> {
 fn list(global: &Global) -> Result<Exit> {
     let reader = node::reader(&global.dir())?;
     let waiting = all_waiting(&reader)?;
-    let rows: Vec<Row<'_>> = waiting.iter().map(|(run, asked)| Row(*run, asked)).collect();
+    let rows: Vec<Row<'_>> = waiting
+        .iter()
+        .map(|(run, asked)| Row(*run, asked))
+        .collect();
     global.out().rows(
         &rows,
         &["run", "request", "task", "asked by", "answers", "until"],
@@ -182,8 +192,16 @@ fn shown(global: &Global, run: &str) -> Result<Exit> {
             );
         }
         let _ = writeln!(text, "component {}", request.subject.component);
-        let _ = writeln!(text, "approve   until {}", clock::readable(request.approve_by));
-        let _ = writeln!(text, "apply     until {}", clock::readable(request.execute_by));
+        let _ = writeln!(
+            text,
+            "approve   until {}",
+            clock::readable(request.approve_by)
+        );
+        let _ = writeln!(
+            text,
+            "apply     until {}",
+            clock::readable(request.execute_by)
+        );
         let _ = writeln!(text, "needs     {}", needs(&asked));
         for decision in &asked.decisions {
             let word = match decision.answer {
@@ -228,8 +246,13 @@ fn sign(
     out: &Path,
 ) -> Result<Exit> {
     let bytes = read(request, REQUEST_MAX_BYTES)?;
-    let parsed = keepwell_model::approval::Request::parse(&bytes)
-        .map_err(|e| Error::usage(format!("{} is no request: {}", request.display(), chain(&e))))?;
+    let parsed = keepwell_model::approval::Request::parse(&bytes).map_err(|e| {
+        Error::usage(format!(
+            "{} is no request: {}",
+            request.display(),
+            chain(&e)
+        ))
+    })?;
     let statement = Statement::new(&parsed, answer, clock::now_ms(), reason);
     let signed = match (key, ssh_key) {
         (Some(key), _) => {

@@ -38,6 +38,16 @@ impl Global {
             Answer::Report(report) => super::run::print_result(self, report),
             Answer::Said(text) => show::say(text),
             Answer::Note(note) => show::line(note),
+            Answer::Forgotten(it) => out.document(it, || {
+                format!(
+                    "forgot {} runs ({}), {} points, {} findings; deleted {} entries of quarantine",
+                    it.runs,
+                    Bytes(it.bytes),
+                    it.points,
+                    it.findings,
+                    it.quarantined
+                )
+            }),
             Answer::Expired { entries, bytes } => {
                 let value =
                     serde_json::json!({ "deleted_entries": entries, "deleted_bytes": bytes });

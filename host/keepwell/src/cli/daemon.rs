@@ -5,7 +5,9 @@ use crate::error::Result;
 use keepwell_model::state::Exit;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  keepwell --node /etc/keepwell daemon\n  kill -HUP $(pidof keepwell)   # read the configuration again")]
+#[command(
+    after_help = "Example:\n  keepwell --node /etc/keepwell daemon\n  kill -HUP $(pidof keepwell)   # read the configuration again"
+)]
 pub(crate) struct Args {
     /// How much it says on stderr.
     #[arg(long, value_enum, default_value = "info", env = "KEEPWELL_LOG")]

@@ -7,7 +7,9 @@ mod bundle;
 mod config;
 mod daemon;
 mod doctor;
+mod findings;
 mod init;
+mod measure;
 mod plugin;
 mod quarantine;
 mod run;
@@ -120,6 +122,14 @@ enum Verb {
     /// Hold the node and run what is due, until told to end by SIGTERM. SIGHUP reads the
     /// configuration again.
     Daemon(daemon::Args),
+    /// What tasks noticed, over time.
+    Findings(findings::Args),
+    /// Numbers over time.
+    #[command(subcommand)]
+    Measure(measure::Verb),
+    /// How numbers were when all was well, and whether they still are.
+    #[command(subcommand)]
+    Baseline(measure::BaselineVerb),
     /// Plans that wait for a second person.
     #[command(subcommand)]
     Approvals(approvals::Verb),
@@ -170,6 +180,9 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Audit(verb) => audit::audit(global, &verb),
         Verb::Store(verb) => store::store(global, &verb),
         Verb::Daemon(args) => daemon::daemon(global, &args),
+        Verb::Findings(args) => findings::findings(global, &args),
+        Verb::Measure(verb) => measure::measure(global, &verb),
+        Verb::Baseline(verb) => measure::baseline(global, &verb),
         Verb::Approvals(verb) => approvals::approvals(global, &verb),
         Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
     }

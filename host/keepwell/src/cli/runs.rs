@@ -37,6 +37,8 @@ pub(crate) enum Verb {
     Follow { run: String },
     /// Ask a run to stop at the next safe point.
     Cancel { run: String },
+    /// Forget what `[retention]` does not keep: old runs, measurements, expired quarantine.
+    Prune,
     /// Finish the approved plan of a run that was interrupted.
     Resume { run: String },
 }
@@ -64,6 +66,10 @@ pub(super) fn runs(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Show { run } => shown(global, run),
         Verb::Follow { run } => follow(global, run),
         Verb::Cancel { run } => cancel(global, run),
+        Verb::Prune => {
+            global.show(&global.ask(Request::Sweep)?);
+            Ok(Exit::Done)
+        }
         Verb::Resume { run } => resume(global, run),
     }
 }
@@ -150,7 +156,8 @@ fn follow(global: &Global, text: &str) -> Result<Exit> {
             print_result(global, &report);
             return Ok(report.exit());
         }
-        if let Some(far) = pipeline::how_far(&dir.run(run)).filter(|far| Some(far) != last.as_ref()) {
+        if let Some(far) = pipeline::how_far(&dir.run(run)).filter(|far| Some(far) != last.as_ref())
+        {
             live.far(&far);
             last = Some(far);
         }

@@ -5,10 +5,10 @@ use super::place::Problem;
 use crate::node_dir::NodeDir;
 use crate::plugins::Installed;
 use keepwell_bundle::Trust;
+use keepwell_model::grant::{Facts, Grant, decide, nearest};
 use keepwell_model::id::TaskName;
 use keepwell_model::schedule::check as schedule;
 use keepwell_model::words::Severity;
-use keepwell_model::grant::{Facts, Grant, decide, nearest};
 
 /// Problems of `keepwell.toml`.
 pub fn check_node(config: &Config) -> Vec<Problem> {
@@ -26,6 +26,9 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
             }
         }
     }
+    if let Err(e) = config.node.retention.measurements.check() {
+        problems.push(problem(e.to_string()).at("retention.measurements"));
+    }
     if config.node.daemon.runs == 0 {
         let message = "no run of a schedule could ever begin".to_owned();
         problems.push(problem(message).at("daemon.runs"));
@@ -33,7 +36,11 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
     if let Err(bad) = config.node.policy.check() {
         problems.push(problem(bad.what.clone()).at(&bad.place));
     }
-    if let Err(e) = config.node.roles.resolve(0, &keepwell_node::accounts::System) {
+    if let Err(e) = config
+        .node
+        .roles
+        .resolve(0, &keepwell_node::accounts::System)
+    {
         problems.push(problem(e.to_string()).at("roles"));
     }
     for (name, store) in &config.node.stores {
@@ -83,7 +90,10 @@ pub fn check_schedules(config: &Config) -> Vec<Problem> {
     for doc in config.schedules.values() {
         let knows = |task: &TaskName| config.tasks.contains_key(task);
         let (_, flaws) = schedule::file(doc.name.as_str(), &doc.file, knows);
-        for flaw in flaws.into_iter().filter(|f| f.severity == Severity::Critical) {
+        for flaw in flaws
+            .into_iter()
+            .filter(|f| f.severity == Severity::Critical)
+        {
             problems.push(doc.problem(flaw.message).at(&flaw.place).hint(flaw.hint));
         }
     }

@@ -1,5 +1,6 @@
 //! The shape of `keepwell.toml` and `tasks/*.toml`.
 
+use keepwell_journal::measurements::Retention as Measured;
 use keepwell_model::grant::GrantTable;
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::limits::LimitsTable;
@@ -7,7 +8,7 @@ use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
 use keepwell_model::schedule::{PressureTable, ScheduleTable};
 use keepwell_model::store::StoreConfig;
-use keepwell_model::units::Span;
+use keepwell_model::units::{Bytes, Span};
 use keepwell_model::window::WindowTable;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,7 @@ pub struct NodeFile {
     /// Shard stores that tasks may be granted, by name.
     pub stores: BTreeMap<StoreName, StoreConfig>,
     pub quarantine: QuarantineTable,
+    pub retention: RetentionTable,
     pub daemon: DaemonTable,
     /// What runs, what waits for approval, what never runs.
     pub policy: Policy,
@@ -47,6 +49,30 @@ pub struct RootTable {
     /// Globs of paths that no task may ever change.
     #[serde(default)]
     pub protect: Vec<String>,
+}
+
+/// How much history is kept. The newest run of each task, runs that can go on and those whose
+/// quarantine is still there always stay.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RetentionTable {
+    pub runs_per_task: u64,
+    /// For how long.
+    pub runs: Span,
+    /// The records of all runs together.
+    pub run_bytes: Bytes,
+    pub measurements: Measured,
+}
+
+impl Default for RetentionTable {
+    fn default() -> Self {
+        Self {
+            runs_per_task: 10_000,
+            runs: Span::secs(400 * 86_400),
+            run_bytes: Bytes(4 << 30),
+            measurements: Measured::default(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

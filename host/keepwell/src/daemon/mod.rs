@@ -23,6 +23,8 @@ const THREADS_MAX: usize = 64;
 
 /// Clocks are stepped and machines sleep without telling anyone.
 const SLEEP_MAX: Duration = Duration::from_millis(keepwell_model::schedule::due::SLEEP_MAX_MS);
+/// How often old history is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// After a look that failed: the journal recovers by itself when there is room again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// After a connection could not be accepted.
@@ -47,6 +49,7 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     // Also while it ends: who asks then is told so.
     let door = tokio::spawn(accept(Arc::clone(&shared), listener));
     let clock = tokio::spawn(keep_time(Arc::clone(&shared)));
+    let house = tokio::spawn(keep_house(Arc::clone(&shared)));
     while let signals::Signal::Reload = signals.next().await {
         match shared.reload(None) {
             Ok(_) => tracing::info!("the configuration was read again"),
@@ -54,8 +57,12 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
         }
     }
     clock.abort();
+    house.abort();
     shared.running.drain();
-    tracing::info!("ending: no new runs; waiting for {} under way", shared.running.count());
+    tracing::info!(
+        "ending: no new runs; waiting for {} under way",
+        shared.running.count()
+    );
     loop {
         tokio::select! {
             () = shared.running.ended() => break,
@@ -83,6 +90,23 @@ async fn accept(shared: Arc<Shared>, listener: UnixListener) {
                 tracing::warn!("cannot accept a connection: {e}");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
+        }
+    }
+}
+
+/// Forgets what need not be kept, a while after each start and then now and again.
+async fn keep_house(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let sweeping = Arc::clone(&shared);
+        let swept = tokio::task::spawn_blocking(move || {
+            let ending = || sweeping.running.is_draining();
+            pipeline::sweep(&sweeping.node(), &ending)
+        });
+        match swept.await {
+            Ok(Ok(forgotten)) => tracing::debug!("{forgotten:?}"),
+            Ok(Err(e)) => tracing::error!("old history was not forgotten: {e}"),
+            Err(e) => tracing::error!("forgetting old history has panicked: {e}"),
         }
     }
 }

@@ -87,6 +87,10 @@ impl Running {
         pieces.filter(|piece| piece.schedule.is_some()).count()
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.work().draining
+    }
+
     pub(super) fn drain(&self) {
         self.work().draining = true;
     }
@@ -103,7 +107,9 @@ impl Running {
         let hint = "it goes on in the next window; `keepwell runs resume` goes on now";
         self.each(schedule, |piece| {
             let why = "the window is over";
-            piece.brake.pull(RunState::Interrupted, why, Some(hint.into()));
+            piece
+                .brake
+                .pull(RunState::Interrupted, why, Some(hint.into()));
         });
     }
 

@@ -143,7 +143,10 @@ impl Board {
         if let Some((then, at)) = self.last.replace((now, steady)) {
             let should = then.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(0));
             if now.abs_diff(should) > STEP_MS {
-                tracing::warn!("the clock was stepped by {} ms, or the machine slept", now.abs_diff(should));
+                tracing::warn!(
+                    "the clock was stepped by {} ms, or the machine slept",
+                    now.abs_diff(should)
+                );
                 for standing in &mut self.lines {
                     standing.asleep_until = 0;
                 }

@@ -100,8 +100,10 @@ impl Shared {
             return self.reload(Some(caller));
         }
         let Some(_under_way) = self.running.begin(None, brake) else {
-            return Err(Error::not_now("the daemon is ending and begins nothing new")
-                .hint("try again when it is gone or has been started again"));
+            return Err(
+                Error::not_now("the daemon is ending and begins nothing new")
+                    .hint("try again when it is gone or has been started again"),
+            );
         };
         let changes_trust = matches!(request, Request::Trust { .. });
         let answer = api::perform(&self.node().acting_for(caller), request, observer, brake);

@@ -239,7 +239,12 @@ impl Hands {
 
     pub(super) fn one(&self, action: &Action) -> Result<(), Refusal> {
         let quarantine = self.quarantine(action)?;
-        quarantine.check(action, &self.clean.budget, self.clock.now_ms(), &self.in_use)?;
+        quarantine.check(
+            action,
+            &self.clean.budget,
+            self.clock.now_ms(),
+            &self.in_use,
+        )?;
         quarantine.apply(action)
     }
 
@@ -280,7 +285,8 @@ impl Hands {
     /// Stopped from outside, or out of time. Checked between actions, never within one.
     fn must_stop(&self, brake: &Brake) -> Option<Stop> {
         if let Some(stop) = brake.stop("applying") {
-            let goes_on = "`keepwell runs resume` goes on; `keepwell undo` takes back what was done";
+            let goes_on =
+                "`keepwell runs resume` goes on; `keepwell undo` takes back what was done";
             return Some(Stop {
                 hint: stop.hint.or_else(|| Some(goes_on.into())),
                 ..stop

@@ -60,6 +60,9 @@ mod tests {
         brake.pull(RunState::Interrupted, "the window ended", None);
         brake.pull(RunState::Cancelled, "later", None);
         let stop = brake.clone().stop("looking").unwrap();
-        assert_eq!((stop.state, stop.why.as_str()), (RunState::Interrupted, "the window ended"));
+        assert_eq!(
+            (stop.state, stop.why.as_str()),
+            (RunState::Interrupted, "the window ended")
+        );
     }
 }

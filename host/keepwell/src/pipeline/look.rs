@@ -40,13 +40,15 @@ pub(super) fn look<'a>(
         .map_err(|e| Halt::end(RunState::Failed, e.to_string(), None))?;
     let ended = launch(code, &assignment, &mut desk, brake)?;
     let (halted, proposals) = (desk.halted.take(), desk.proposals.take());
+    // Also when the host itself ended the look, so that what it used is written down.
+    let looked = conclude(ended, brake, log, |summary, usage| Event::Looked {
+        summary,
+        usage,
+    });
     if let Some(halt) = halted {
         return Err(halt);
     }
-    let summary = conclude(ended, brake, log, |summary, usage| Event::Looked {
-        summary,
-        usage,
-    })?;
+    let summary = looked?;
     let writer = proposals
         .map(|p| p.writer)
         .ok_or_else(|| Halt::end(RunState::Failed, "the plan was lost", None))?;
@@ -146,9 +148,7 @@ fn conclude(
     let failed = |why: String| Err(Halt::end(RunState::Failed, why, None));
     match outcome {
         Outcome::Summarized(summary) => Ok(summary),
-        Outcome::Failed(Failure::Transient(why)) => {
-            Err(Halt::transient(printable(&why, 4096)))
-        }
+        Outcome::Failed(Failure::Transient(why)) => Err(Halt::transient(printable(&why, 4096))),
         Outcome::Failed(Failure::Permanent(why)) => failed(printable(&why, 4096)),
         Outcome::Failed(Failure::Refused(refusal)) => Err(refusal.into()),
         Outcome::Limited { limit, detail } => Err(Halt::limited(limit, detail)),

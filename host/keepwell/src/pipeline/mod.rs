@@ -15,6 +15,7 @@ mod plan_file;
 mod progress;
 mod propose;
 mod recover;
+mod remember;
 mod retention;
 mod run_log;
 mod undo;
@@ -24,7 +25,7 @@ pub use gate::Asked;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
 pub use recover::{open, resume};
-pub use retention::{Kept, expire, expire_due, kept};
+pub use retention::{Forgotten, Kept, expire, expire_due, kept, sweep};
 pub use run_log::{Halt, Observer, RunLog, Silent};
 pub use undo::{Which, undo};
 
@@ -116,7 +117,9 @@ pub fn run(
 ) -> Result<Report> {
     let mut log = RunLog::begin(node, &due, observer)?;
     let ended = stages(node, due, &mut log, brake);
-    log.end(ended)
+    let report = log.end(ended)?;
+    remember::remember(node, &report);
+    Ok(report)
 }
 
 /// The picture above, as code.

@@ -137,7 +137,10 @@ impl Proposals {
             return Err(Refusal::invalid("only a directory can be moved as a tree"));
         }
         let age_by = self.clean()?.budget.age_by;
-        let (survey, told_ms) = keepwell_node::survey_by(opened, &path, in_use, age_by)?;
+        // What is protected may not move with the tree that holds it either.
+        let forbids = |inner: &[u8]| self.protects(root, inner);
+        let (survey, told_ms) =
+            keepwell_node::survey_unless(opened, &path, in_use, age_by, &forbids)?;
         self.check_age(told_ms)?;
         let change = Change::QuarantineTree {
             root: root.clone(),
@@ -146,6 +149,16 @@ impl Proposals {
             survey,
         };
         self.take(change, reason)
+    }
+
+    /// Why this path may not move, if the operator protects it.
+    fn protects(&self, root: &RootName, path: &[u8]) -> Option<Refusal> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let globs = self.protected.get(root)?;
+        globs.is_match(std::ffi::OsStr::from_bytes(path)).then(|| {
+            let shown = path.escape_ascii();
+            Refusal::denied(format!("`{shown}` is protected by `roots.{root}.protect`"))
+        })
     }
 
     fn check_age(&self, told_ms: u64) -> Result<(), Refusal> {
@@ -163,14 +176,8 @@ impl Proposals {
                 "a reason is at most {REASON_MAX_BYTES} bytes"
             )));
         }
-        if let Some(globs) = self.protected.get(change.root()) {
-            use std::os::unix::ffi::OsStrExt as _;
-            if globs.is_match(std::ffi::OsStr::from_bytes(change.path().as_bytes())) {
-                return Err(Refusal::denied(format!(
-                    "it is protected by `roots.{}.protect`",
-                    change.root()
-                )));
-            }
+        if let Some(refusal) = self.protects(change.root(), change.path().as_bytes()) {
+            return Err(refusal);
         }
         if self.writer.actions() >= self.actions_max {
             self.over_limit = true;

@@ -119,7 +119,9 @@ pub fn resume(
         let applied = super::apply::apply(node, approved, &mut log, brake)?;
         super::review(node, applied, &mut log, brake)
     })();
-    log.end(ended)
+    let report = log.end(ended)?;
+    super::remember::remember(node, &report);
+    Ok(report)
 }
 
 /// The run as it was begun, with the settings that the same words would give now: when the task's
@@ -133,7 +135,8 @@ fn due_again<'a>(
         Event::RunDue { set, .. } => Some((set.clone(), r.actor.clone())),
         _ => None,
     });
-    let (set, actor) = begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
+    let (set, actor) =
+        begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
     let words: BTreeMap<String, serde_json::Value> = match &set {
         Some(json) => serde_json::from_str(json)
             .map_err(|e| Error::failed(format!("the journal's settings cannot be read: {e}")))?,

@@ -1,12 +1,81 @@
 //! The host's own retention: what lies in quarantine longer than the node keeps it is deleted,
 //! with an intent before and an outcome after.
 
-use crate::error::Result;
+use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use keepwell_model::event::{Event, Record};
-use keepwell_model::id::RootName;
+use keepwell_model::id::{RootName, RunId};
 use keepwell_node::quarantine::QuarantinedRun;
 use keepwell_node::root::Root;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// What one sweep forgot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    pub runs: u64,
+    pub entries: u64,
+    pub bytes: u64,
+    pub points: u64,
+    pub findings: u64,
+    pub quarantined: u64,
+}
+
+/// Keeps history within `[retention]`: expired quarantine first, then old runs with their plans,
+/// then measurements; each in batches between which others go on.
+pub fn sweep(node: &Node, stop: &dyn Fn() -> bool) -> Result<Forgotten> {
+    let now = node.clock.now_ms();
+    let (quarantined, _) = expire_due(node, now)?;
+    let table = &node.config.node.retention;
+    let spare: BTreeSet<RunId> = kept(&node.config).iter().map(|k| k.run.run).collect();
+    let pruned = node.journal.prune(
+        &keepwell_journal::Retention {
+            runs_per_task: Some(table.runs_per_task),
+            age_ms: Some(table.runs.as_millis()),
+            bytes: Some(table.run_bytes.0),
+            spare: spare.clone(),
+        },
+        now,
+    )?;
+    if pruned.runs > 0 {
+        drop_plans(node, &spare)?;
+    }
+    let swept = node
+        .measurements()
+        .and_then(|m| m.sweep(&table.measurements, now, stop))
+        .map_err(|e| Error::failed(chain(&e)))?;
+    Ok(Forgotten {
+        runs: pruned.runs,
+        entries: pruned.entries,
+        bytes: pruned.bytes,
+        points: swept.points,
+        findings: swept.findings,
+        quarantined,
+    })
+}
+
+/// Plans of runs that are forgotten. What still lies in quarantine has its manifest there.
+fn drop_plans(node: &Node, spare: &BTreeSet<RunId>) -> Result<()> {
+    let reader = node.reader()?;
+    let dir = node.dir.runs();
+    let entries = std::fs::read_dir(&dir).map_err(|e| Error::io("read", &dir, &e))?;
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(run) = name.parse::<RunId>() else {
+            continue;
+        };
+        if spare.contains(&run) || reader.report(run)?.is_some() {
+            continue;
+        }
+        for file in ["plan.jsonl", "progress.json", "progress.new", "cancel"] {
+            // What is not there need not be removed.
+            let _ = std::fs::remove_file(entry.path().join(file));
+        }
+        // Only when it is empty: what somebody else left there is theirs.
+        let _ = std::fs::remove_dir(entry.path());
+    }
+    Ok(())
+}
 
 /// What lies in quarantine below one root.
 #[derive(Debug)]

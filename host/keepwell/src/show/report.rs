@@ -16,7 +16,11 @@ const SHOWN: usize = 20;
 pub fn state_word(state: RunState) -> String {
     let colour = match state {
         RunState::Done => GREEN,
-        RunState::Running | RunState::Waiting | RunState::Warned | RunState::Skipped | RunState::Missed => YELLOW,
+        RunState::Running
+        | RunState::Waiting
+        | RunState::Warned
+        | RunState::Skipped
+        | RunState::Missed => YELLOW,
         RunState::Failed
         | RunState::Denied
         | RunState::Limited

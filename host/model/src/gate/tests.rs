@@ -130,7 +130,6 @@ fn effects_of_changes_and_grants() {
     assert_eq!(effect.capability, Capability::StorageClean);
 }
 
-
 fn any_policy() -> impl Strategy<Value = Policy> {
     let class = proptest::option::of(0usize..3);
     let then = proptest::sample::select(vec![Then::Allow, Then::Approve, Then::Deny]);

@@ -88,21 +88,40 @@ impl Ctx {
         Ok((opened, listing))
     }
 
-    /// What the task asked for, within what was granted.
-    fn budget(&self, asked: wit::Budget) -> Budget {
+    /// What the task asked for, within what is left of what was granted to the run.
+    fn budget(&mut self, asked: wit::Budget) -> Result<Budget, No> {
         let granted = &self.assignment.scrub_budget;
+        let wall = self.meter.wall();
+        let since = *self.scrubbed.since.get_or_insert(wall);
+        let left = |key: &str, granted: Option<u64>, spent: u64| match granted {
+            Some(most) if spent >= most => Err(No::from(
+                Refusal::limit(format!("the scrubs of this run have used up `{key}`")).hint(
+                    format!(
+                        "raise `shards.{key}` in [grant] of this task, or go on in the next run"
+                    ),
+                ),
+            )),
+            Some(most) => Ok(Some(most - spent)),
+            None => Ok(None),
+        };
+        let ran_ms = u64::try_from(wall.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
+        let bytes = left(
+            "max-bytes",
+            granted.max_bytes.map(|b| b.0),
+            self.scrubbed.bytes,
+        )?;
+        let shards = left("max-shards", granted.max_shards, self.scrubbed.shards)?;
+        let ms = left("max-time", granted.max_time.map(Span::as_millis), ran_ms)?;
         let least = |asked: u64, granted: Option<u64>| match (asked, granted) {
             (0, granted) => granted,
             (asked, None) => Some(asked),
             (asked, Some(granted)) => Some(asked.min(granted)),
         };
-        let granted_ms = granted.max_time.map(Span::as_millis);
-        Budget {
-            max_bytes: least(asked.max_bytes, granted.max_bytes.map(|bytes| bytes.0)),
-            max_shards: least(asked.max_shards, granted.max_shards),
-            max_time: least(u64::from(asked.max_seconds) * 1_000, granted_ms)
-                .map(Duration::from_millis),
-        }
+        Ok(Budget {
+            max_bytes: least(asked.max_bytes, bytes),
+            max_shards: least(asked.max_shards, shards),
+            max_time: least(u64::from(asked.max_seconds) * 1_000, ms).map(Duration::from_millis),
+        })
     }
 
     /// Tells the host what the verdicts given so far mean for the next run.
@@ -208,7 +227,8 @@ impl wit::Host for Ctx {
                     .into());
             }
             let (opened, listing) = ctx.list(&store, selector)?;
-            let scrub = Scrub::start(opened, listing, &ctx.budget(budget))?;
+            let budget = ctx.budget(budget)?;
+            let scrub = Scrub::start(opened, listing, &budget)?;
             let scrubbing = Scrubbing {
                 store: store.clone(),
                 scrub,
@@ -284,7 +304,9 @@ impl wit::HostScrub for Ctx {
     fn drop(&mut self, scrubbing: Resource<Scrubbing>) -> wasmtime::Result<()> {
         // Stopping the readers takes a moment, which is not the guest's.
         let since = crate::bounds::thread_cpu();
-        self.table.delete(scrubbing)?;
+        let sum = self.table.delete(scrubbing)?.scrub.progress();
+        self.scrubbed.bytes = self.scrubbed.bytes.saturating_add(sum.bytes);
+        self.scrubbed.shards = self.scrubbed.shards.saturating_add(sum.shards);
         self.meter.host_worked_since(since);
         self.scrub_open = false;
         Ok(())

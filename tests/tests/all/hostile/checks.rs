@@ -136,6 +136,24 @@ pub(super) fn all_denied(_: &Node, report: &Report) {
     assert!(report.refusals.iter().all(|r| r.hint.is_some()));
 }
 
+/// What was granted is the run's, however many scrubs it opens.
+pub(super) fn three_shards_are_read(_: &Node, report: &Report) {
+    let data = data(report);
+    assert_eq!(data["read"], 3, "{data}");
+    assert!(data["refused"].as_u64().unwrap() >= 190, "{data}");
+    let no = report
+        .refusals
+        .iter()
+        .find(|r| r.message.contains("used up"));
+    assert!(
+        no.unwrap()
+            .hint
+            .as_ref()
+            .unwrap()
+            .contains("shards.max-shards")
+    );
+}
+
 pub(super) fn nothing_is_planned(_: &Node, report: &Report) {
     assert!(report.plan.is_none());
     assert_eq!(report.applied.done, 0);

@@ -77,8 +77,9 @@ hostile! {
     paths: "paths" => Case::done().grant(&[STORAGE]).check(checks::no_path_leaves_the_root);
     other_root: "other-root" => Case::done().grant(&[STORAGE, SHARDS]).check(checks::all_denied);
     propose_flood: "propose-flood" => Case::limited(LimitName::Wall).limits("wall = '500ms'").grant(&[STORAGE, CLEAN]);
-    propose_flood_taken: "propose-flood" => Case::limited(LimitName::Actions).limits("actions = 2000").grant(&[STORAGE, CLEAN_BY_MTIME]).check(checks::nothing_is_planned).unmeasured();
+    propose_flood_taken: "propose-flood" => Case::limited(LimitName::Actions).limits("actions = 2000").grant(&[STORAGE, CLEAN_BY_MTIME]).check(checks::nothing_is_planned);
     propose_outside: "propose-outside" => Case::limited(LimitName::Call).memory_mib(64).grant(&[STORAGE, CLEAN]).check(checks::forgeries_are_refused);
+    scrub_again: "scrub-again" => Case::done().grant(&["shards = { stores = ['store'], max-shards = 3 }\n"]).check(checks::three_shards_are_read);
     honest: "honest" => Case::done();
 }
 

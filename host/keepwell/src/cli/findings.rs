@@ -1,0 +1,84 @@
+//! `findings`: what tasks noticed, over time.
+
+use super::Global;
+use super::measure::reader;
+use crate::clock;
+use crate::error::Result;
+use crate::show;
+use keepwell_journal::measurements::{FindingQuery, FindingRow};
+use keepwell_model::state::Exit;
+use keepwell_model::words::{Severity, printable};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A finding is the same tomorrow when its task, id and subject are; it is resolved when a later\nrun of the task does not find it any more.\n\nExample:\n  keepwell findings --severity critical"
+)]
+pub(crate) struct Args {
+    /// Only of this task.
+    #[arg(long)]
+    task: Option<String>,
+    /// Also those that are resolved.
+    #[arg(long)]
+    all: bool,
+    /// Only this severe or worse: info, warning or critical.
+    #[arg(long, value_parser = severity)]
+    severity: Option<Severity>,
+    #[arg(long, default_value_t = 100)]
+    limit: u64,
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    serde_json::from_value(text.into()).map_err(|_| "expected info, warning or critical".into())
+}
+
+/// Exits 1 when something critical is open and 3 when something else is, as a check does.
+pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
+    let rows = match reader(global)? {
+        Some(reader) => reader
+            .findings(&FindingQuery {
+                task: args.task.clone(),
+                open: !args.all,
+                at_least: args.severity,
+                limit: Some(args.limit),
+            })
+            .map_err(super::measure::failed)?,
+        None => vec![],
+    };
+    global.out().rows(
+        &rows,
+        &[
+            "severity",
+            "task",
+            "finding",
+            "first seen",
+            "last seen",
+            "times",
+            "state",
+        ],
+        |row: &FindingRow| {
+            let finding = &row.finding;
+            vec![
+                format!("{:?}", finding.severity).to_lowercase(),
+                row.task.clone(),
+                printable(&finding.title, 60),
+                clock::readable(row.first_seen),
+                clock::readable(row.last_seen),
+                row.count.to_string(),
+                row.resolved.map_or_else(
+                    || "open".into(),
+                    |at| format!("resolved {}", clock::readable(at)),
+                ),
+            ]
+        },
+    );
+    if rows.is_empty() {
+        show::say("nothing is open");
+    }
+    let open = rows.iter().filter(|row| row.resolved.is_none());
+    let worst = open.map(|row| row.finding.severity).max();
+    Ok(match worst {
+        Some(Severity::Critical) => Exit::Failed,
+        Some(Severity::Warning) => Exit::Warned,
+        Some(Severity::Info) | None => Exit::Done,
+    })
+}
