@@ -48,6 +48,7 @@ fn record(n: u64, event: Event) -> Record {
 
 fn due(n: u64, slot: Option<Slot>) -> Record {
     let event = Event::RunDue {
+        set: None,
         trigger: "schedule".into(),
         mode: Mode::Apply,
         settings: "{\"older-than\":\"24h\"}".into(),
@@ -76,6 +77,7 @@ fn run(journal: &Journal, n: u64) -> Result<()> {
         _ => RunState::Done,
     };
     let event = Event::RunEnded {
+        again: false,
         state,
         reason: None,
         hint: None,

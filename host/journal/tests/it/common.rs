@@ -49,6 +49,7 @@ pub(crate) fn line(n: u64) -> Record {
 
 pub(crate) fn due(run: RunId) -> Record {
     let event = Event::RunDue {
+        set: None,
         trigger: "manual".into(),
         mode: Mode::Apply,
         settings: "{}".into(),
@@ -68,6 +69,7 @@ pub(crate) fn start(run: RunId, due: u64, attempt: u32, via: Via) -> Record {
         reason: None,
     });
     let event = Event::RunDue {
+        set: None,
         trigger: "schedule".into(),
         mode: Mode::Apply,
         settings: "{}".into(),
@@ -108,6 +110,7 @@ pub(crate) fn called(run: RunId, function: &str) -> Record {
 
 pub(crate) fn ended(run: RunId, state: RunState) -> Record {
     let event = Event::RunEnded {
+        again: false,
         state,
         reason: None,
         hint: None,

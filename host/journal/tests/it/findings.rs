@@ -221,6 +221,7 @@ fn an_event_folds_as_its_report_says() {
     let (_dir, m) = fresh();
     let run = run_id(1);
     let end = Event::RunEnded {
+        again: false,
         state: RunState::Done,
         reason: None,
         hint: None,

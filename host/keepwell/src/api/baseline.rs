@@ -6,7 +6,7 @@ use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use keepwell_journal::measurements::{BaselineRequest, Proposed};
 
-pub(super) fn baseline(node: &Node, name: String, make: Option<MakeBaseline>) -> Result<Answer> {
+pub(super) fn baseline(node: &Node, name: &str, make: Option<MakeBaseline>) -> Result<Answer> {
     let failed = |e: keepwell_journal::measurements::DbError| {
         let hint = e.hint();
         let error = Error::failed(chain(&e));
@@ -17,14 +17,14 @@ pub(super) fn baseline(node: &Node, name: String, make: Option<MakeBaseline>) ->
     };
     let measurements = node.measurements().map_err(failed)?;
     let Some(make) = make else {
-        return if measurements.forget_baseline(&name).map_err(failed)? {
+        return if measurements.forget_baseline(name).map_err(failed)? {
             Ok(Answer::Said(format!("baseline `{name}` is forgotten")))
         } else {
             Err(Error::usage(format!("there is no baseline `{name}`")))
         };
     };
     let request = BaselineRequest {
-        name: name.clone(),
+        name: name.to_owned(),
         series: make.series,
         from_ms: make.from_ms,
         to_ms: make.to_ms,

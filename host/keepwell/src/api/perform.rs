@@ -78,7 +78,7 @@ pub fn perform(
             let stopped = || brake.is_pulled();
             Ok(Answer::Forgotten(pipeline::sweep(node, &stopped)?))
         }
-        Request::Baseline { name, make } => baseline(node, name, make),
+        Request::Baseline { name, make } => baseline(node, &name, make),
         Request::Checkpoint => Ok(Answer::Note(node.journal.checkpoint()?)),
         Request::Reload => Err(Error::usage("no daemon runs on this node")
             .hint("without one, every command reads the configuration as it is")),

@@ -60,7 +60,8 @@ fn go_on(shared: &Arc<Shared>, run: RunId, task: TaskName) {
         let node = shared.node();
         match pipeline::resume(&node, run, &mut Silent, &brake) {
             Ok(report) => {
-                tracing::info!(run = run.short(), "{task} went on, ended {}", report.state)
+                let state = report.state;
+                tracing::info!(run = run.short(), "{task} went on, ended {state}");
             }
             Err(e) => tracing::warn!(run = run.short(), "{task} cannot go on: {e}"),
         }
