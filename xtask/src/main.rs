@@ -18,7 +18,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <chore>
 
-  demo                    build, then watch real maintenance on a node under target/demo
+  demo [--daemon]         build, then watch real maintenance on a node under target/demo; with
+                          --daemon also schedules, and a plan that waits for a second person
   test                    build what the tests need, run all of them, then fmt and clippy
   dist                    an optimized target/dist: bin/keepwell and bundles/*.kwb
   bench [--quick] [--only NAME]
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["demo"] => demo::run(),
+        ["demo", options @ ..] => demo::run(options),
         ["test"] => test::run(),
         ["dist"] => dist::run(),
         ["bench", options @ ..] => bench::run(options),

@@ -2,6 +2,7 @@
 //! undo that is proved and a forged journal that is found out. The order of the show.
 
 pub(crate) mod blobs;
+mod daemon;
 mod damage;
 mod flip;
 pub(crate) mod listing;
@@ -14,7 +15,7 @@ mod tree;
 
 use crate::build;
 use crate::clear;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figures::seconds;
 use crate::places::{Places, Profile, make_dir};
 use crate::step::Steps;
@@ -22,7 +23,17 @@ use crate::targets;
 use stage::Stage;
 use std::time::Instant;
 
-pub(crate) fn run() -> Result<()> {
+/// `words`: `--daemon` adds the daemon's act, which takes half a minute.
+pub(crate) fn run(words: &[&str]) -> Result<()> {
+    let with_daemon = match words {
+        [] => false,
+        ["--daemon"] => true,
+        [other, ..] => {
+            return Err(Error::Usage(format!(
+                "unknown option `{other}`; demo takes --daemon"
+            )));
+        }
+    };
     let places = Places::find()?;
     let mut steps = Steps::default();
 
@@ -50,6 +61,9 @@ pub(crate) fn run() -> Result<()> {
     tidy::show(&stage, &tree_dir, &tree)?;
     flip::show(&stage, &demo.join("forged"))?;
 
+    if with_daemon {
+        daemon::show(&stage)?;
+    }
     println!(
         "\nAll as expected, {} after the build.",
         seconds(begun.elapsed())
@@ -70,6 +84,7 @@ fn try_next(stage: &Stage, places: &Places) {
   keepwell run temp-clean && keepwell undo last
   keepwell audit show --task temp-clean
   keepwell task check shard-blobs
+  cargo xtask demo --daemon   (schedules, and a plan that waits for a second person)
 and docs/WRITING-PLUGINS.md for a plugin of your own.",
         stage.node().display(),
         bin.display()

@@ -74,6 +74,13 @@ pub fn report_lines(report: &Report) -> String {
     if let Some(hint) = &report.hint {
         say("hint", hint.clone());
     }
+    if report.state == RunState::Waiting {
+        let run = report.run.short();
+        say(
+            "waits",
+            format!("for approval: keepwell approvals show {run}"),
+        );
+    }
     if let Some(summary) = &report.summary {
         say(
             "says",
