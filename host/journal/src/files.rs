@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Only the host's own user reads the journal: subjects of calls are paths of the node.
 const FILE_MODE: u32 = 0o600;
@@ -16,6 +17,24 @@ const FILE_MODE: u32 = 0o600;
 #[derive(Debug)]
 pub(crate) struct WriterLock {
     _file: File,
+}
+
+/// A process that is being started holds our open files with it between fork and exec, and with them
+/// a lock that was just given up. That passes in moments; who holds it longer is somebody else.
+const HELD_BY_A_START: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Locks the file, or says `WOULDBLOCK` when another process goes on holding it.
+pub(crate) fn lock_soon(file: &File) -> rustix::io::Result<()> {
+    let since = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if since.elapsed() < HELD_BY_A_START => {
+                std::thread::sleep(LOOK_EVERY);
+            }
+            locked => return locked,
+        }
+    }
 }
 
 impl WriterLock {
@@ -28,7 +47,7 @@ impl WriterLock {
             .mode(FILE_MODE)
             .open(&path)
             .map_err(|e| JournalError::io("open", &path, e))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock_soon(&file) {
             Ok(()) => Ok(Self { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Busy {
                 dir: dir.to_owned(),

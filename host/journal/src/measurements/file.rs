@@ -1,9 +1,9 @@
 //! One SQLite file beside the journal: how it is made, opened, checked, and set aside when broken.
 
 use super::error::{DbError, Result, broken};
+use crate::files::lock_soon;
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -62,7 +62,7 @@ impl Lock {
         options.create(true).truncate(false).write(true);
         let file = options.mode(FILE_MODE).open(&lock);
         let file = file.map_err(|e| DbError::io("open", &lock, e))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock_soon(&file) {
             Ok(()) => Ok(Self { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let path = path.to_owned();
