@@ -45,7 +45,13 @@ pub fn perform(
             let run = find_run(&node.reader()?, &run)?;
             report(pipeline::undo(node, run, &which, observer)?)
         }
-        Request::Cancel { run } => cancel(&node.dir, &node.reader()?, &run),
+        Request::Cancel { run } => {
+            let reader = node.reader()?;
+            match withdraw(node, &reader, &run)? {
+                Some(answer) => Ok(answer),
+                None => cancel(&node.dir, &reader, &run),
+            }
+        }
         Request::Control {
             task,
             control,
@@ -124,6 +130,31 @@ fn resume(node: &Node, run: &str, observer: &mut dyn Observer, brake: &Brake) ->
     }
     let _watch = Watch::begin(file, brake);
     report(pipeline::resume(node, run, observer, brake)?)
+}
+
+/// Ends a run whose plan waits: nothing runs, so there is nobody to tell.
+fn withdraw(node: &Node, reader: &Reader, run: &str) -> Result<Option<Answer>> {
+    let run = find_run(reader, run)?;
+    let waiting = reader
+        .report(run)?
+        .filter(|report| report.state == RunState::Waiting);
+    let Some(report) = waiting else {
+        return Ok(None);
+    };
+    let event = Event::RunEnded {
+        state: RunState::Cancelled,
+        reason: Some("withdrawn before its plan was approved".into()),
+        hint: None,
+        limit: None,
+        again: false,
+    };
+    let mut record = node.record(Some(&report.task), event);
+    record.run = Some(run);
+    node.journal.commit_with_checkpoint(record)?;
+    Ok(Some(Answer::Said(format!(
+        "run {} is withdrawn; nothing of its plan was applied",
+        run.short()
+    ))))
 }
 
 /// Leaves the file that whoever runs it looks for. Needs no lock, so it works beside any process.

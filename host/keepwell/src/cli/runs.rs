@@ -168,9 +168,11 @@ fn follow(global: &Global, text: &str) -> Result<Exit> {
 fn cancel(global: &Global, run: &str) -> Result<Exit> {
     // Whoever runs it holds the lock; asking it to stop needs none.
     let dir = global.dir();
+    let reader = node::reader(&dir)?;
+    let waits = read_report(&reader, find_run(&reader, run)?)?.state == RunState::Waiting;
     let answer = match api::Client::connect(&dir)? {
-        Some(_) => global.ask(Request::Cancel { run: run.into() })?,
-        None => api::cancel(&dir, &node::reader(&dir)?, run)?,
+        None if !waits => api::cancel(&dir, &reader, run)?,
+        None | Some(_) => global.ask(Request::Cancel { run: run.into() })?,
     };
     global.show(&answer);
     Ok(Exit::Done)

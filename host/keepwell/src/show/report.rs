@@ -54,7 +54,10 @@ pub fn report_lines(report: &Report) -> String {
     let mut say = |label: &str, text: String| {
         let _ = writeln!(out, "  {label:<9} {text}");
     };
-    let took = report.ended.map_or(0, |e| e.saturating_sub(report.started)) * 1_000;
+    let took = report.ended.map_or_else(String::new, |ended| {
+        let us = ended.saturating_sub(report.started) * 1_000;
+        format!(" in {}", duration(us))
+    });
     let why = report
         .reason
         .as_ref()
@@ -65,11 +68,7 @@ pub fn report_lines(report: &Report) -> String {
     };
     say(
         "result",
-        format!(
-            "{}{critical} in {}{why}",
-            state_word(report.state),
-            duration(took)
-        ),
+        format!("{}{critical}{took}{why}", state_word(report.state),),
     );
     if let Some(hint) = &report.hint {
         say("hint", hint.clone());
