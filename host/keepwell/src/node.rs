@@ -13,7 +13,7 @@ use keepwell_model::event::{Event, Record};
 use keepwell_model::role::{Peer, Roles};
 use keepwell_node::accounts::System;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 /// Held by one process at a time. Clones share the lock and the journal; each keeps the
 /// configuration it was made with, so that a reload changes nothing under a run.
@@ -31,7 +31,7 @@ pub struct Node {
     pub actor: String,
     /// The same as the kernel knows them; `None`: for itself, by schedule.
     pub caller: Option<Peer>,
-    pub(crate) measured: Arc<OnceLock<Measurements>>,
+    pub(crate) measured: Arc<Mutex<Option<Measurements>>>,
     _lock: Arc<NodeLock>,
 }
 

@@ -30,6 +30,7 @@ pub use tasks::{TaskStates, TaskUsage};
 
 use error::Result;
 use file::{Written, aside, beyond_use};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use schema::MEASUREMENTS;
 use std::path::{Path, PathBuf};
@@ -79,6 +80,15 @@ impl Measurements {
             file: Mutex::new(file),
             replaced: Mutex::new(replaced),
         })))
+    }
+
+    /// Leaves the write-ahead log to whoever opens the file next: folding it costs a short program
+    /// two waits for the disk, and it is folded by itself when it has grown.
+    pub fn leave_log(&self) -> Result<()> {
+        self.direct("leave the log", |db| {
+            db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map(drop)
+        })
     }
 
     /// That the file was replaced since somebody asked last; to be shown, and findings to be

@@ -116,6 +116,7 @@ pub fn run(
     brake: &Brake,
 ) -> Result<Report> {
     let mut log = RunLog::begin(node, &due, observer)?;
+    remember::prepare(node);
     let ended = stages(node, due, &mut log, brake);
     let report = log.end(ended)?;
     remember::remember(node, &report);
