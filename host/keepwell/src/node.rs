@@ -9,10 +9,11 @@ use crate::config::Problem;
 use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
+use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Roles};
 use keepwell_node::accounts::System;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Held by one process at a time. Clones share the lock and the journal; each keeps the
 /// configuration it was made with, so that a reload changes nothing under a run.
@@ -30,6 +31,8 @@ pub struct Node {
     pub actor: String,
     /// The same as the kernel knows them; `None`: for itself, by schedule.
     pub caller: Option<Peer>,
+    /// Runs whose end the journal could not take; told when it can again.
+    pub cut_off: Arc<Mutex<Vec<RunId>>>,
     _lock: Arc<NodeLock>,
 }
 
@@ -57,6 +60,7 @@ impl Node {
             clock: Clock::system(),
             actor: actor(),
             caller: Some(own_peer()),
+            cut_off: Arc::default(),
             _lock: Arc::new(lock),
         })
     }
@@ -180,7 +184,7 @@ fn own_peer() -> Peer {
     let own = std::iter::once(rustix::process::getgid());
     Peer {
         uid: rustix::process::getuid().as_raw(),
-        gids: groups.into_iter().chain(own).map(|g| g.as_raw()).collect(),
+        gids: groups.into_iter().chain(own).map(rustix::fs::Gid::as_raw).collect(),
     }
 }
 

@@ -26,6 +26,7 @@ mod absurd_lengths;
 mod bad_json;
 mod checkpoint_flood;
 mod findings_flood;
+mod flaky;
 mod handle_leak;
 mod hoard;
 mod hoard_table;
@@ -49,6 +50,7 @@ use absurd_lengths::AbsurdLengths;
 use bad_json::BadJson;
 use checkpoint_flood::CheckpointFlood;
 use findings_flood::FindingsFlood;
+use flaky::Flaky;
 use handle_leak::HandleLeak;
 use hoard::Hoard;
 use hoard_table::HoardTable;
@@ -76,6 +78,7 @@ keepwell_sdk::plugin!(
         BadJson,
         CheckpointFlood,
         FindingsFlood,
+        Flaky,
         HandleLeak,
         Hoard,
         HoardTable,

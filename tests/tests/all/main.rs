@@ -8,6 +8,7 @@
     reason = "these tests start the program they test, and ask the clock to age files"
 )]
 
+mod approvals;
 mod bundles;
 mod cleaning;
 mod configuration;

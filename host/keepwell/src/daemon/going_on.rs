@@ -59,9 +59,12 @@ fn go_on(shared: &Arc<Shared>, run: RunId, task: TaskName) {
         };
         let node = shared.node();
         match pipeline::resume(&node, run, &mut Silent, &brake) {
-            Ok(report) => tracing::info!(run = run.short(), "{task} went on, ended {}", report.state),
+            Ok(report) => {
+                tracing::info!(run = run.short(), "{task} went on, ended {}", report.state);
+                shared.wake.notify_one();
+            }
+            // It stays as it is: looking again at once would only find the same.
             Err(e) => tracing::warn!(run = run.short(), "{task} cannot go on: {e}"),
         }
-        shared.wake.notify_one();
     });
 }
