@@ -18,6 +18,7 @@ mod full_disk;
 mod harness;
 mod hostile;
 mod journal;
+mod schedules;
 mod stores;
 mod tidy;
 mod transcripts;

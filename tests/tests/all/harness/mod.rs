@@ -11,7 +11,7 @@ mod turn;
 
 pub(crate) use busy::Busy;
 pub(crate) use daemon::Daemon;
-pub(crate) use node::Node;
+pub(crate) use node::{Node, journal};
 pub(crate) use places::{bundles, checkout, guests};
 pub(crate) use program::{Output, keepwell, keepwell_as, start, wait_for};
 pub(crate) use tools::{command, have};
