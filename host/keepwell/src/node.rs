@@ -10,6 +10,7 @@ use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::measurements::Measurements;
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
+use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Roles};
 use keepwell_node::accounts::System;
 use std::path::Path;
@@ -32,6 +33,8 @@ pub struct Node {
     /// The same as the kernel knows them; `None`: for itself, by schedule.
     pub caller: Option<Peer>,
     pub(crate) measured: Arc<Mutex<Option<Measurements>>>,
+    /// Runs whose end the journal could not take; told when it can again.
+    pub cut_off: Arc<Mutex<Vec<RunId>>>,
     _lock: Arc<NodeLock>,
 }
 
@@ -60,6 +63,7 @@ impl Node {
             actor: actor(),
             caller: Some(own_peer()),
             measured: Arc::default(),
+            cut_off: Arc::default(),
             _lock: Arc::new(lock),
         })
     }

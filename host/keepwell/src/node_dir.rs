@@ -11,11 +11,28 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct NodeDir {
     path: PathBuf,
+    /// Where its daemon is asked, when that is not in the directory.
+    elsewhere: Option<PathBuf>,
 }
 
 impl NodeDir {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self {
+            path: path.into(),
+            elsewhere: None,
+        }
+    }
+    /// The same, for somebody who reaches its daemon by another socket.
+    #[must_use]
+    pub fn asked_at(self, socket: Option<PathBuf>) -> Self {
+        Self {
+            elsewhere: socket,
+            ..self
+        }
+    }
+    /// The other socket, if one was named.
+    pub fn elsewhere(&self) -> Option<&Path> {
+        self.elsewhere.as_deref()
     }
     pub fn path(&self) -> &Path {
         &self.path
@@ -140,7 +157,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    fn beside(file: &Path) -> Result<Self> {
+    pub fn beside(file: &Path) -> Result<Self> {
         use std::os::fd::AsRawFd as _;
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
             return Err(Error::usage(format!(

@@ -27,6 +27,7 @@ mod bad_json;
 mod checkpoint_flood;
 mod findings_fat;
 mod findings_flood;
+mod flaky;
 mod handle_leak;
 mod hoard;
 mod hoard_table;
@@ -54,6 +55,7 @@ use bad_json::BadJson;
 use checkpoint_flood::CheckpointFlood;
 use findings_fat::FindingsFat;
 use findings_flood::FindingsFlood;
+use flaky::Flaky;
 use handle_leak::HandleLeak;
 use hoard::Hoard;
 use hoard_table::HoardTable;
@@ -85,6 +87,7 @@ keepwell_sdk::plugin!(
         CheckpointFlood,
         FindingsFat,
         FindingsFlood,
+        Flaky,
         HandleLeak,
         Hoard,
         HoardTable,

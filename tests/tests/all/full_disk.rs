@@ -2,10 +2,13 @@
 //! and when there is room again everything goes on.
 
 use crate::cleaning::TASK;
-use crate::harness::{Aged, Node, Snapshot, age, alone, keepwell, snapshot};
+use crate::harness::{Aged, Daemon, Node, Snapshot, age, alone, keepwell, snapshot};
+use crate::schedules::each_told_once;
+use rustix::process::Signal;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// A small file system of its own; gone when dropped.
 struct Small(PathBuf);
@@ -143,4 +146,55 @@ fn full_while_journaling() {
     let out = on_small(&["run", "temp-clean", "-o", "json"]);
     assert!([0, 3].contains(&out.code), "{}", out.err);
     assert_eq!(out.report().applied.done, 300);
+}
+
+/// Starts stop and that is said; when there is room again they go on by themselves, and what passed
+/// meanwhile is told.
+#[test]
+fn full_while_a_daemon_runs() {
+    let node = Node::new(alone());
+    let task = "plugin = 'hostile'\ntask = 'honest'\nschedule = { every = '1s', criticality = 'critical' }\n";
+    node.task("honest", task);
+    let Some(small) = Small::mount(&node.scratch().join("small"), "64M") else {
+        return;
+    };
+    let moved = small.0.join("node");
+    let mut copy = Command::new("cp");
+    assert!(
+        copy.arg("-a")
+            .arg(node.dir())
+            .arg(&moved)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let on_small = |args: &[&str]| keepwell(Some(&moved), args);
+    let ends = || {
+        let runs = on_small(&["runs", "list", "--limit", "1000", "-o", "json"]);
+        let runs = runs.exits(0).json();
+        let states = runs.as_array().unwrap().iter();
+        states
+            .map(|r| r["state"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let daemon = Daemon::at(&moved);
+    daemon.says("ended done");
+    // Folding the log gives its room back, so that the next entry needs some.
+    on_small(&["audit", "checkpoint"]).exits(0);
+    let filler = small.fill(0);
+    daemon.says("ERROR");
+    let stopped = ends().len();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(
+        ends().len() <= stopped + 1,
+        "runs begin that nothing tells of"
+    );
+    std::fs::remove_file(filler).unwrap();
+    daemon.says("ended done");
+    daemon.says("ended done");
+    daemon.signal(Signal::TERM);
+    assert!(daemon.ended().success());
+    each_told_once(&moved, "honest");
+    assert!(!ends().contains(&"running".to_owned()), "{:?}", ends());
+    on_small(&["audit", "verify"]).exits(0);
 }

@@ -8,6 +8,7 @@
     reason = "these tests start the program they test, and ask the clock to age files"
 )]
 
+mod approvals;
 mod bundles;
 mod cleaning;
 mod configuration;
@@ -17,6 +18,7 @@ mod full_disk;
 mod harness;
 mod hostile;
 mod journal;
+mod schedules;
 mod stores;
 mod tidy;
 mod transcripts;

@@ -12,6 +12,7 @@ use keepwell_model::event::{Event, Record};
 use keepwell_model::id::RunId;
 use keepwell_model::state::RunState;
 use keepwell_model::words::printable;
+use std::fmt::Display;
 
 /// The answer of somebody the kernel names.
 pub(super) fn answer(
@@ -54,7 +55,7 @@ pub(super) fn import(node: &Node, base64: &str) -> Result<Answer> {
     }
     match last {
         Some((about, why)) => Err(refuse(node, about, &why)?),
-        None => Err(Error::usage("no run waits for approval")),
+        None => Err(refuse(node, None, &"no run waits for approval")?),
     }
 }
 
@@ -91,7 +92,7 @@ fn record(node: &Node, run: RunId, asked: &Asked, event: Event) -> Record {
 }
 
 /// Journals why an answer does not count, and gives the error.
-fn refuse(node: &Node, about: Option<(RunId, RequestId)>, why: &Refused) -> Result<Error> {
+fn refuse(node: &Node, about: Option<(RunId, RequestId)>, why: &dyn Display) -> Result<Error> {
     let event = Event::ApprovalRefused {
         request: about.map(|(_, request)| request),
         why: printable(&why.to_string(), 400),

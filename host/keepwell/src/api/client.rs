@@ -3,7 +3,7 @@
 use super::frame::{Frame, read_line};
 use super::{Answer, Request};
 use crate::error::{Error, Result};
-use crate::node_dir::NodeDir;
+use crate::node_dir::{NodeDir, Socket};
 use crate::pipeline::{Brake, Observer};
 use std::io::{BufReader, ErrorKind, Write as _};
 use std::os::unix::net::UnixStream;
@@ -18,8 +18,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Client(UnixStream);
 
 impl Client {
-    /// `None` when no daemon listens; then the node is free to be opened here.
+    /// `None` when no daemon listens; then the node is free to be opened here. At a socket that was
+    /// named there must be one.
     pub fn connect(dir: &NodeDir) -> Result<Option<Self>> {
+        if let Some(file) = dir.elsewhere() {
+            let stream = UnixStream::connect(Socket::beside(file)?.path());
+            return stream.map(|s| Some(Self(s))).map_err(|e| {
+                Error::io("connect to", file, &e)
+                    .hint("`[daemon] socket` in keepwell.toml says where a daemon listens")
+            });
+        }
         let socket = dir.socket()?;
         match UnixStream::connect(socket.path()) {
             Ok(stream) => Ok(Some(Self(stream))),
@@ -42,8 +50,13 @@ impl Client {
         let request = serde_json::json!({ "request": request });
         let mut line = request.to_string().into_bytes();
         line.push(b'\n');
-        self.0.write_all(&line).map_err(lost)?;
+        let written = self.0.write_all(&line);
         let mut lines = BufReader::new(self.0.try_clone().map_err(lost)?);
+        if let Err(e) = written {
+            // Who is turned away unheard finds the reason all the same.
+            let said = listen(&mut lines, observer);
+            return said.and(Err(lost(e)));
+        }
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| pass_on_stop(&self.0, brake, &over));

@@ -57,6 +57,9 @@ pub(crate) struct Global {
         value_name = "DIR"
     )]
     node: PathBuf,
+    /// Ask the daemon that listens here, as who cannot read the node directory does.
+    #[arg(long, global = true, env = "KEEPWELL_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// How data is printed on stdout.
     #[arg(
         short,
@@ -74,7 +77,7 @@ pub(crate) struct Global {
 
 impl Global {
     fn dir(&self) -> NodeDir {
-        NodeDir::new(&self.node)
+        NodeDir::new(&self.node).asked_at(self.socket.clone())
     }
     fn out(&self) -> Out {
         Out::new(if self.json { Format::Json } else { self.output })

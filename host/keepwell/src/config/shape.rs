@@ -80,6 +80,10 @@ impl Default for RetentionTable {
 pub struct DaemonTable {
     /// How many runs of schedules go on at a time.
     pub runs: u32,
+    /// A second socket, for users who cannot reach the node directory. Absolute; read at the
+    /// daemon's start. What each of them may ask is decided by `[roles]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
     /// Above which the machine is too busy for them to begin.
     pub pressure: PressureTable,
 }
@@ -88,6 +92,7 @@ impl Default for DaemonTable {
     fn default() -> Self {
         Self {
             runs: 2,
+            socket: None,
             pressure: PressureTable::default(),
         }
     }

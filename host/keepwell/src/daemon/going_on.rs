@@ -60,11 +60,11 @@ fn go_on(shared: &Arc<Shared>, run: RunId, task: TaskName) {
         let node = shared.node();
         match pipeline::resume(&node, run, &mut Silent, &brake) {
             Ok(report) => {
-                let state = report.state;
-                tracing::info!(run = run.short(), "{task} went on, ended {state}");
+                tracing::info!(run = run.short(), "{task} went on, ended {}", report.state);
+                shared.wake.notify_one();
             }
+            // It stays as it is: looking again at once would only find the same.
             Err(e) => tracing::warn!(run = run.short(), "{task} cannot go on: {e}"),
         }
-        shared.wake.notify_one();
     });
 }

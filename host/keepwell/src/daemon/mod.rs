@@ -7,6 +7,7 @@ mod serve;
 mod set;
 mod shared;
 mod signals;
+mod sockets;
 mod timetable;
 
 use crate::error::{Error, Result};
@@ -15,7 +16,6 @@ use crate::pipeline;
 use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
 
 /// Requests and runs that are worked on at a time, each in a thread of its own. Far more than a
 /// node of two cores can serve; it bounds what a flood of connections can take.
@@ -42,12 +42,12 @@ pub fn run(dir: NodeDir) -> Result<()> {
 }
 
 async fn until_told(shared: Arc<Shared>) -> Result<()> {
-    let listener = listen(&shared)?;
+    let sockets = sockets::Sockets::listen(&shared.node())?;
     let mut signals = signals::Signals::listen()?;
     shared.begun()?;
     tracing::info!(socket = %shared.node().dir.socket_file().display(), "ready");
     // Also while it ends: who asks then is told so.
-    let door = tokio::spawn(accept(Arc::clone(&shared), listener));
+    let door = tokio::spawn(accept(Arc::clone(&shared), sockets));
     let clock = tokio::spawn(keep_time(Arc::clone(&shared)));
     let house = tokio::spawn(keep_house(Arc::clone(&shared)));
     while let signals::Signal::Reload = signals.next().await {
@@ -76,15 +76,15 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
         }
     }
     door.abort();
-    // What a killed daemon leaves behind is taken over; what we leave would only confuse.
-    let _ = std::fs::remove_file(shared.node().dir.socket_file());
+    // Dropping the sockets takes their names away.
+    let _ = door.await;
     shared.ended()
 }
 
-async fn accept(shared: Arc<Shared>, listener: UnixListener) {
+async fn accept(shared: Arc<Shared>, sockets: sockets::Sockets) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => serve::spawn(Arc::clone(&shared), stream),
+        match sockets.accept().await {
+            Ok(stream) => serve::spawn(Arc::clone(&shared), stream),
             // Out of descriptors: those that are open will end.
             Err(e) => {
                 tracing::warn!("cannot accept a connection: {e}");
@@ -117,6 +117,7 @@ async fn keep_time(shared: Arc<Shared>) {
     loop {
         let looking = Arc::clone(&shared);
         let looked = tokio::task::spawn_blocking(move || {
+            pipeline::mark_cut_off(&looking.node())?;
             going_on::approved(&looking)?;
             looking.scheduler.look(&looking)
         });
@@ -137,17 +138,4 @@ async fn keep_time(shared: Arc<Shared>) {
             () = shared.wake.notified() => {}
         }
     }
-}
-
-/// Takes over the socket's name: whoever had it is gone, for we hold the node's lock.
-fn listen(shared: &Shared) -> Result<UnixListener> {
-    let dir = &shared.node().dir;
-    let file = dir.socket_file();
-    match std::fs::remove_file(&file) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Error::io("remove", &file, &e)),
-    }
-    let socket = dir.socket()?;
-    UnixListener::bind(socket.path()).map_err(|e| Error::io("listen on", &file, &e))
 }

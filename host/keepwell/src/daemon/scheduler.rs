@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After this a clock that runs is no longer said to run: it was stepped, or the machine slept.
 const STEP_MS: u64 = 5_000;
+/// Before a slot is begun again that the journal could not take.
+const LOST_AGAIN_MS: u64 = 1_000;
 
 /// All schedules and where they stand.
 #[derive(Debug, Default)]
@@ -89,9 +91,14 @@ impl Scheduler {
             return Ok(());
         };
         standing.state = standing.state.ended(end.failed, end.again);
+        standing.asleep_until = 0;
+        if end.lost {
+            // Nothing in the journal says that its slot was begun: it is still to be done.
+            standing.state.handled = standing.line.handled(&reader)?;
+            standing.asleep_until = now.saturating_add(LOST_AGAIN_MS);
+        }
         standing.line.refresh(&reader, &mut standing.state, now)?;
         standing.usual_ms = standing.line.usual_ms(&reader)?;
-        standing.asleep_until = 0;
         standing.window = None;
         Ok(())
     }

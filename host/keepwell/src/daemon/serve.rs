@@ -33,6 +33,10 @@ async fn serve(shared: Arc<Shared>, stream: UnixStream) -> Result<()> {
         .peer_cred()
         .map_err(|e| Error::denied(format!("the kernel does not say who connects: {e}")))?;
     let (read, mut write) = stream.into_split();
+    // Before anything of theirs is read: a stranger costs us one line.
+    if let Err(no) = shared.knows(peer.uid()) {
+        return answer(&mut write, Err(no)).await;
+    }
     let mut lines = BufReader::new(read);
     let asked = tokio::time::timeout(REQUEST_WITHIN, next(&mut lines)).await;
     let request = match asked {

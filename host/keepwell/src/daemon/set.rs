@@ -30,6 +30,8 @@ pub(super) struct Start {
 pub(super) struct End {
     pub(super) failed: bool,
     pub(super) again: Option<Again>,
+    /// Part of it did not come to be, because the journal could not take it.
+    pub(super) lost: bool,
 }
 
 /// Late by more than this is catching up.
@@ -37,7 +39,12 @@ const ON_TIME_MS: u64 = keepwell_model::schedule::due::ON_TIME_MS;
 
 pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) -> End {
     let mut end = End::default();
+    let mut stopped: Option<String> = None;
     for task in &line.tasks {
+        if let Some(why) = &stopped {
+            end.lost |= !left(node, line, task, start, why);
+            continue;
+        }
         let brake = Brake::default();
         let Some(_under_way) = shared.running.begin(Some(&line.key), &brake) else {
             break;
@@ -51,7 +58,7 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
                 schedule = line.key,
                 "past the cutoff: {task} is left for the next slot"
             );
-            left(node, line, task, start);
+            end.lost |= !left(node, line, task, start, "the window was past its cutoff");
             continue;
         }
         let report = match run_one(node, line, task, start, &brake) {
@@ -60,6 +67,7 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
             Err(e) => {
                 tracing::error!(schedule = line.key, "{task}: {e}");
                 end.failed = true;
+                end.lost = true;
                 break;
             }
         };
@@ -82,23 +90,30 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
             .iter()
             .any(|f| f.severity == Severity::Critical);
         if line.stop_on.stops(report.state, critical) {
-            break;
+            stopped = Some(format!("{task} before it ended {}", report.state));
         }
     }
     end
 }
 
-/// A task of the set that there was no time for: its slot ends here, visibly.
-fn left(node: &Node, line: &Line, task: &TaskName, start: &Start) {
+/// A task of the set that does not get its turn: its slot ends here, visibly. Whether that could
+/// be told.
+fn left(node: &Node, line: &Line, task: &TaskName, start: &Start, why: &str) -> bool {
+    if start.attempt > 1 {
+        // Of another try: the slot has its end.
+        return true;
+    }
     let event = Event::SlotSkipped {
         schedule: line.key.clone(),
         due: start.slot,
-        why: "the window was past its cutoff".into(),
+        why: why.to_owned(),
         asked: false,
     };
-    if let Err(e) = super::scheduler::told(node, task.as_str(), event) {
+    let told = super::scheduler::told(node, task.as_str(), event);
+    if let Err(e) = &told {
         tracing::error!(schedule = line.key, "{task}: {e}");
     }
+    told.is_ok()
 }
 
 /// `None`: this slot of the task was begun before, by a daemon that did not live to end the set.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use crate::pipeline::{Brake, Observer};
 use keepwell_model::event::Event;
-use keepwell_model::role::{Peer, may_use};
+use keepwell_model::role::{Peer, Role, may_use};
 use std::sync::{PoisonError, RwLock};
 use tokio::sync::Notify;
 
@@ -80,6 +80,19 @@ impl Shared {
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = fresh.acting_alone();
         self.wake.notify_one();
         Ok(Answer::Said(format!("read again: {tasks} tasks")))
+    }
+
+    /// Whether that user holds any role at all.
+    pub(super) fn knows(&self, uid: u32) -> Result<()> {
+        let peer = keepwell_node::accounts::peer(uid).map_err(|e| Error::failed(chain(&e)))?;
+        let roles = &self.node().roles;
+        if Role::ALL.into_iter().any(|role| roles.holds(&peer, role)) {
+            return Ok(());
+        }
+        Err(
+            Error::denied(format!("user {uid} holds no role on this node"))
+                .hint("[roles] in keepwell.toml says who may do what"),
+        )
     }
 
     /// Who is at the other end of a socket, with every group they are in, if they may ask for that.

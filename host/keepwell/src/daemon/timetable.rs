@@ -109,12 +109,20 @@ impl Line {
             }
         };
         let mut state = EntryState::created(created);
-        for task in &self.tasks {
-            let last = reader.last_slot(task.as_str(), Some(&self.key))?;
-            state.handled = state.handled.max(last.map(|slot| slot.due));
-        }
+        state.handled = self.handled(reader)?;
         self.refresh(reader, &mut state, now)?;
         Ok(state)
+    }
+
+    /// The newest slot that every task has behind it. A task without any is new to the set.
+    pub(super) fn handled(&self, reader: &Reader) -> Result<Option<u64>> {
+        let mut handled: Option<u64> = None;
+        for task in &self.tasks {
+            if let Some(last) = reader.last_slot(task.as_str(), Some(&self.key))? {
+                handled = Some(handled.map_or(last.due, |h| h.min(last.due)));
+            }
+        }
+        Ok(handled)
     }
 
     /// What people and ends of runs change about it.

@@ -24,7 +24,7 @@ pub use brake::Brake;
 pub use gate::Asked;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
-pub use recover::{open, resume};
+pub use recover::{mark_cut_off, open, resume};
 pub use retention::{Forgotten, Kept, expire, expire_due, kept, sweep};
 pub use run_log::{Halt, Observer, RunLog, Silent};
 pub use undo::{Which, undo};

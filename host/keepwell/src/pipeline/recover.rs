@@ -5,18 +5,21 @@ use super::apply::{BatchDone, Hands};
 use super::plan_file::{PlanReader, SealedPlan};
 use super::run_log::{Halt, Observer, RunLog};
 use super::{Approved, Asked, Brake, Due, Granted, Planned};
+use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::NodeDir;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
-use keepwell_model::id::RunId;
+use keepwell_model::id::{Digest, RunId};
 use keepwell_model::report::{Report, Stage};
 use keepwell_model::state::RunState;
 use keepwell_model::units::Share;
 use keepwell_model::words::Refusal;
 use keepwell_node::quarantine::Settled;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::PoisonError;
 
 /// Opens the node for a verb that changes something, and marks what a crash left unfinished.
 pub fn open(dir: NodeDir) -> Result<Node> {
@@ -32,23 +35,39 @@ pub fn open(dir: NodeDir) -> Result<Node> {
 
 /// Under the node's lock nothing else runs, so what the journal calls running did not end.
 fn mark_interrupted(node: &Node) -> Result<Vec<RunId>> {
-    let reader = node.journal.reader()?;
-    let unfinished = reader.unfinished()?;
+    let unfinished = node.journal.reader()?.unfinished()?;
     for run in &unfinished {
-        let Some(report) = reader.report(*run)? else {
-            continue;
-        };
-        node.journal.commit(Record {
-            at: node.clock.now_ms(),
-            run: Some(*run),
-            task: Some(report.task.clone()),
-            actor: "host".into(),
-            event: Event::Interrupted {
-                stage: stage_name(report.stage).into(),
-            },
-        })?;
+        interrupted(node, *run)?;
     }
     Ok(unfinished)
+}
+
+/// Tells the end of runs that stopped because the journal could not be written, now that it can.
+pub fn mark_cut_off(node: &Node) -> Result<()> {
+    let mut runs = node.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+    while let Some(run) = runs.last() {
+        interrupted(node, *run)?;
+        runs.pop();
+    }
+    Ok(())
+}
+
+fn interrupted(node: &Node, run: RunId) -> Result<()> {
+    let report = node.journal.reader()?.report(run)?;
+    // One whose end came through after all, or that never came to be.
+    let Some(report) = report.filter(|r| r.state == RunState::Running) else {
+        return Ok(());
+    };
+    node.journal.commit(Record {
+        at: node.clock.now_ms(),
+        run: Some(run),
+        task: Some(report.task.clone()),
+        actor: "host".into(),
+        event: Event::Interrupted {
+            stage: stage_name(report.stage).into(),
+        },
+    })?;
+    Ok(())
 }
 
 const fn stage_name(stage: Stage) -> &'static str {
@@ -80,31 +99,35 @@ pub fn resume(
         .plan
         .clone()
         .ok_or_else(|| Error::failed("the run has no plan"))?;
-    let path = node.dir.run(run).join("plan.jsonl");
-    let sealed = SealedPlan::reopen(&path, plan.digest)?;
-    let task = node.config.task(&report.task)?;
-    let plugin = crate::plugins::open(&node.dir, &node.trust, &task.file.plugin)?;
-    let grant =
-        crate::config::check_task(&node.config, task, &plugin).map_err(crate::config::bad)?;
     let waits = report.state == RunState::Waiting;
+    let summary = report
+        .summary
+        .clone()
+        .ok_or_else(|| Error::failed("the run has no summary"))?;
+    let (task, grant, code, plan) = match found_again(node, &report, plan.digest) {
+        Ok(found) => found,
+        // What was asked about is no more: nobody's answer can let it through, so it ends.
+        Err(gone) if waits => {
+            let halt = Halt::end(
+                RunState::Denied,
+                format!("what was to be approved cannot be applied any more: {gone}"),
+                Some("run the task again: a new plan asks for a new approval".into()),
+            );
+            return RunLog::reopen(node, report, observer).end(Err(halt));
+        }
+        Err(gone) => return Err(gone),
+    };
     if !waits && grant.digest() != granted.digest() {
         return Err(Error::denied(
             "the grant of this task has changed since the plan was approved",
         )
         .hint(format!("`keepwell run {}` makes a new plan", report.task)));
     }
-    let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle)?;
+    let due = due_again(task, &report, &records)?;
     let planned = Planned {
-        granted: Granted {
-            due: due_again(task, &report, &records)?,
-            grant,
-            code,
-        },
-        summary: report
-            .summary
-            .clone()
-            .ok_or_else(|| Error::failed("the run has no summary"))?,
-        plan: sealed,
+        granted: Granted { due, grant, code },
+        summary,
+        plan,
     };
     let mut log = RunLog::reopen(node, report, observer);
     let ended = (|| {
@@ -124,13 +147,25 @@ pub fn resume(
     Ok(report)
 }
 
+/// The task, what it is granted now, its code, and the plan as it was sealed.
+fn found_again<'a>(
+    node: &'a Node,
+    report: &Report,
+    digest: Digest,
+) -> Result<(&'a Task, Grant, File, SealedPlan)> {
+    let task = node.config.task(&report.task)?;
+    let path = node.dir.run(report.run).join("plan.jsonl");
+    let sealed = SealedPlan::reopen(&path, digest)?;
+    let plugin = crate::plugins::open(&node.dir, &node.trust, &task.file.plugin)?;
+    let grant =
+        crate::config::check_task(&node.config, task, &plugin).map_err(crate::config::bad)?;
+    let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle)?;
+    Ok((task, grant, code, sealed))
+}
+
 /// The run as it was begun, with the settings that the same words would give now: when the task's
 /// file has changed since, what was approved is not what would run.
-fn due_again<'a>(
-    task: &'a crate::config::Task,
-    report: &Report,
-    records: &[Record],
-) -> Result<Due<'a>> {
+fn due_again<'a>(task: &'a Task, report: &Report, records: &[Record]) -> Result<Due<'a>> {
     let begun = records.iter().find_map(|r| match &r.event {
         Event::RunDue { set, .. } => Some((set.clone(), r.actor.clone())),
         _ => None,

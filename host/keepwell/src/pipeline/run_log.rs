@@ -13,6 +13,7 @@ use keepwell_model::limits::LimitName;
 use keepwell_model::report::Report;
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::words::{Progress, Refusal};
+use std::sync::{Mutex, PoisonError};
 
 /// Sees a run while it happens.
 pub trait Observer {
@@ -126,6 +127,8 @@ pub struct RunLog<'a> {
     observer: &'a mut dyn Observer,
     report: Report,
     far: ProgressFile,
+    /// Where this run is noted when its end cannot be journaled.
+    cut_off: &'a Mutex<Vec<RunId>>,
 }
 
 impl std::fmt::Debug for RunLog<'_> {
@@ -163,6 +166,7 @@ impl<'a> RunLog<'a> {
         observer.record(&record);
         Ok(Self {
             far: ProgressFile::of(&node.dir.run(due.run), due.now_ms),
+            cut_off: &node.cut_off,
             journal: &node.journal,
             clock: node.clock.clone(),
             actor: node.actor.clone(),
@@ -175,6 +179,7 @@ impl<'a> RunLog<'a> {
     pub fn reopen(node: &'a Node, report: Report, observer: &'a mut dyn Observer) -> Self {
         Self {
             far: ProgressFile::of(&node.dir.run(report.run), node.clock.now_ms()),
+            cut_off: &node.cut_off,
             journal: &node.journal,
             clock: node.clock.clone(),
             actor: node.actor.clone(),
@@ -243,13 +248,20 @@ impl<'a> RunLog<'a> {
                 self.journal.checkpoint()?;
                 return Ok(self.report);
             }
-            Err(Halt::Journal(error)) => return Err(error),
+            Err(Halt::Journal(error)) => return Err(self.cut_off(error)),
         };
         self.tell(event).map_err(|halt| match halt {
-            Halt::Journal(error) => error,
+            Halt::Journal(error) => self.cut_off(error),
             Halt::End { reason, .. } => Error::failed(reason),
             Halt::Waiting { .. } => Error::failed("a run cannot end and wait"),
         })?;
         Ok(self.report)
+    }
+
+    /// Nothing can be said of it any more; it ends as interrupted when the journal is well.
+    fn cut_off(&self, error: Error) -> Error {
+        let mut runs = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.push(self.report.run);
+        error
     }
 }

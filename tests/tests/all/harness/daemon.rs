@@ -5,7 +5,7 @@ use super::program::start;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -24,7 +24,13 @@ impl Daemon {
     /// Starts it and waits until it is ready.
     #[track_caller]
     pub(crate) fn on(node: &Node) -> Self {
-        let mut child = start(Some(&node.dir()), &["daemon"]);
+        Self::at(&node.dir())
+    }
+
+    /// The same for a node directory that lies elsewhere.
+    #[track_caller]
+    pub(crate) fn at(dir: &Path) -> Self {
+        let mut child = start(Some(dir), &["daemon"]);
         let (tell, said) = channel();
         let err = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -35,7 +41,7 @@ impl Daemon {
         let daemon = Self {
             child,
             said,
-            socket: node.dir().join("api.sock"),
+            socket: dir.join("api.sock"),
         };
         daemon.says("ready");
         daemon

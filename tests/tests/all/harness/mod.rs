@@ -11,9 +11,9 @@ mod turn;
 
 pub(crate) use busy::Busy;
 pub(crate) use daemon::Daemon;
-pub(crate) use node::Node;
+pub(crate) use node::{Node, journal};
 pub(crate) use places::{bundles, checkout, guests};
-pub(crate) use program::{Output, keepwell, start, wait_for};
+pub(crate) use program::{Output, keepwell, keepwell_as, start, wait_for};
 pub(crate) use tools::{command, have};
 pub(crate) use tree::{Aged, Snapshot, age, snapshot};
 pub(crate) use turn::{alone, shared};

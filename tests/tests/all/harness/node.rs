@@ -92,16 +92,7 @@ impl Node {
     /// Entries of the journal that `filter` selects, oldest first.
     #[track_caller]
     pub(crate) fn journal(&self, filter: &[&str]) -> Vec<Record> {
-        let args = [&["audit", "show", "-o", "jsonl"], filter].concat();
-        let out = self.keepwell(&args);
-        out.exits(0);
-        let lines = out.out.lines();
-        lines
-            .map(|line| {
-                let mut entry: serde_json::Value = serde_json::from_str(line).unwrap();
-                serde_json::from_value(entry["record"].take()).unwrap()
-            })
-            .collect()
+        journal(&self.dir(), filter)
     }
 
     /// The journal must be whole.
@@ -109,6 +100,21 @@ impl Node {
     pub(crate) fn journal_is_whole(&self) {
         self.keepwell(&["audit", "verify"]).exits(0);
     }
+}
+
+/// The same for a node directory that lies elsewhere.
+#[track_caller]
+pub(crate) fn journal(node: &Path, filter: &[&str]) -> Vec<Record> {
+    let args = [&["audit", "show", "-o", "jsonl"], filter].concat();
+    let out = keepwell(Some(node), &args);
+    out.exits(0);
+    let lines = out.out.lines();
+    lines
+        .map(|line| {
+            let mut entry: serde_json::Value = serde_json::from_str(line).unwrap();
+            serde_json::from_value(entry["record"].take()).unwrap()
+        })
+        .collect()
 }
 
 /// Made once for a run of the tests. Those of earlier runs are cleared away first.

@@ -65,9 +65,18 @@ fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The program, started and not awaited. It sees nothing of this machine's settings.
+/// The program, started and not awaited.
 pub(crate) fn start<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Child {
-    let mut command = Command::new(binary());
+    let mut command = alone(Command::new(binary()));
+    if let Some(node) = node {
+        command.arg("--node").arg(node);
+    }
+    command.args(args);
+    command.spawn().unwrap()
+}
+
+/// It sees nothing of this machine's settings.
+fn alone(mut command: Command) -> Command {
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -75,11 +84,7 @@ pub(crate) fn start<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Child {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if let Some(node) = node {
-        command.arg("--node").arg(node);
-    }
-    command.args(args);
-    command.spawn().unwrap()
+    command
 }
 
 /// Reads what a program started with `-o jsonl` prints until it says that `kind` happened. Who
@@ -104,6 +109,16 @@ pub(crate) fn wait_for(child: &mut Child, kind: &str) -> BufReader<ChildStdout> 
 pub(crate) fn keepwell<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Output {
     let began = Instant::now();
     finish(start(node, args), began)
+}
+
+/// The program as another user, who reaches nothing of the node but that socket. Only for root.
+pub(crate) fn keepwell_as(uid: u32, socket: &Path, args: &[&str]) -> Output {
+    let began = Instant::now();
+    let mut command = alone(Command::new("setpriv"));
+    let uid = uid.to_string();
+    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"]);
+    command.arg(binary()).arg("--socket").arg(socket).args(args);
+    finish(command.spawn().unwrap(), began)
 }
 
 fn finish(mut child: Child, began: Instant) -> Output {

@@ -1,0 +1,123 @@
+//! Other users at the daemon's socket: each may what its role says, known by the kernel's word for
+//! who they are.
+
+use super::becomes;
+use super::scene::{Scene, WAIT};
+use crate::harness::{Daemon, Output, have, keepwell_as};
+use keepwell_model::state::RunState;
+use std::fs::Permissions;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+// Users without accounts: the roles are by number.
+const STRANGER: u32 = 65_531;
+const APPROVER: u32 = 65_532;
+const OPERATOR: u32 = 65_533;
+const VIEWER: u32 = 65_534;
+
+/// A node whose daemon everybody reaches, and a folder for its socket.
+struct Open {
+    scene: Scene,
+    folder: TempDir,
+}
+
+impl Open {
+    /// `None` where this process cannot become others.
+    fn new() -> Option<Self> {
+        if !rustix::process::getuid().is_root() {
+            eprintln!("SKIPPED: only root can be other users");
+            return None;
+        }
+        if !have("setpriv") {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let scene = Scene::new(&format!(
+            "{WAIT}peer-suffices = true\n[roles]\nviewer = {{ users = [{VIEWER}] }}\noperator = {{ users = [{OPERATOR}] }}\napprover = {{ users = [{APPROVER}, {OPERATOR}] }}\n[daemon]\nsocket = {:?}\n",
+            folder.path().join("keepwell.sock")
+        ));
+        Some(Self { scene, folder })
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("keepwell.sock")
+    }
+
+    fn ask(&self, uid: u32, args: &[&str]) -> Output {
+        keepwell_as(uid, &self.socket(), args)
+    }
+}
+
+#[test]
+fn each_may_what_its_role_says() {
+    let Some(open) = Open::new() else { return };
+    let node = &open.scene.node;
+    let daemon = Daemon::on(node);
+    let run = ["run", "temp-clean"];
+    open.ask(STRANGER, &run)
+        .exits(4)
+        .says(&["user 65531 holds no role"]);
+    open.ask(VIEWER, &run)
+        .exits(4)
+        .says(&["does not hold the role `operator`", "[roles]"]);
+    open.ask(VIEWER, &["task", "pause", "temp-clean", "--reason", "x"])
+        .exits(4);
+    open.ask(OPERATOR, &["plugin", "remove", "clean"])
+        .exits(4)
+        .says(&["`plugin-admin`"]);
+    open.ask(APPROVER, &run).exits(4).says(&["`operator`"]);
+    assert!(node.journal(&["--kind", "run-due"]).is_empty());
+
+    open.ask(OPERATOR, &run).exits(4);
+    becomes(node, RunState::Waiting);
+    let due = node.journal(&["--kind", "run-due"]);
+    assert_eq!(due[0].actor, format!("uid:{OPERATOR}"));
+    let grant = ["approvals", "grant", "last", "--reason", "seen"];
+    open.ask(STRANGER, &grant).exits(4);
+    open.ask(VIEWER, &grant).exits(4).says(&["`approver`"]);
+    // An approver too, and still not for what they asked for.
+    open.ask(OPERATOR, &grant)
+        .exits(4)
+        .says(&["who asked cannot approve"]);
+    open.scene.refused_since(0, "who asked cannot approve");
+    open.ask(APPROVER, &grant).exits(0);
+    becomes(node, RunState::Done);
+    let answered = node.journal(&["--kind", "approval-answered"]);
+    assert_eq!(answered[0].actor, format!("uid:{APPROVER}"));
+    open.ask(OPERATOR, &["undo", "last"]).exits(0);
+    open.scene.nothing_changed();
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.ended().success());
+    assert!(!open.socket().exists(), "its name stays behind");
+    node.journal_is_whole();
+}
+
+#[test]
+fn who_names_a_socket_where_nobody_listens_is_told_so() {
+    let Some(open) = Open::new() else { return };
+    let missing = open.ask(OPERATOR, &["run", "temp-clean"]);
+    missing
+        .exits(1)
+        .says(&["cannot connect to", "keepwell.sock"]);
+    // What a killed daemon leaves is taken over; what is no socket stays.
+    let killed = Daemon::on(&open.scene.node);
+    killed.killed();
+    let left = std::fs::symlink_metadata(open.socket()).unwrap();
+    assert!(left.file_type().is_socket());
+    open.ask(OPERATOR, &["run", "temp-clean"]).exits(1);
+    drop(Daemon::on(&open.scene.node));
+    std::fs::remove_file(open.socket()).unwrap();
+    std::fs::write(open.socket(), "precious").unwrap();
+    open.scene
+        .node
+        .keepwell(&["daemon"])
+        .exits(78)
+        .says(&["is no socket"]);
+    assert_eq!(precious(&open.socket()), "precious");
+}
+
+fn precious(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
