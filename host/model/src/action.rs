@@ -191,6 +191,7 @@ pub struct Identity {
 pub struct Price {
     pub files: u64,
     pub bytes: u64,
+    pub params: u64,
 }
 
 /// A directory tree added up: what it holds, and a fingerprint over the path, kind and identity
@@ -240,11 +241,17 @@ impl Change {
             } => Price {
                 files: 1,
                 bytes: identity.size,
+                params: 0,
             },
-            Self::Quarantine { .. } => Price { files: 1, bytes: 0 },
+            Self::Quarantine { .. } => Price {
+                files: 1,
+                bytes: 0,
+                params: 0,
+            },
             Self::QuarantineTree { survey, .. } => Price {
                 files: survey.files,
                 bytes: survey.bytes,
+                params: 0,
             },
         }
     }

@@ -9,6 +9,7 @@ pub mod grant;
 pub mod id;
 pub mod limits;
 pub mod manifest;
+pub mod param;
 pub mod report;
 pub mod state;
 pub mod store;
