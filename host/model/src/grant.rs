@@ -1,6 +1,13 @@
 //! Grants: what one run may do = what the plugin requests ∩ its signer may ask for ∩ the operator
 //! granted. Decided here, purely; enforced in the sandbox and by the actuators.
 
+mod config;
+
+pub use config::{
+    ConfigReadGrant, ConfigReadRule, ConfigWriteGrant, ConfigWriteRule, MAX_CHANGES_CEILING,
+    MAX_CHANGES_DEFAULT, config_read, config_write,
+};
+
 use crate::budget::{AgeBy, CleanBudget, MIN_AGE_FLOOR, ScrubBudget};
 use crate::capability::Capability;
 use crate::id::{Digest, RootName, StoreName};

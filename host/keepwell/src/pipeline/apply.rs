@@ -221,8 +221,8 @@ impl Hands {
     }
 
     pub(super) fn quarantine(&self, action: &Action) -> Result<&Quarantine, Refusal> {
-        self.roots
-            .get(action.change.root())
+        let root = action.change.root();
+        root.and_then(|root| self.roots.get(root))
             .map(|(_, q)| q)
             .ok_or_else(|| Refusal::denied("its root is not granted"))
     }

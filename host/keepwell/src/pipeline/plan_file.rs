@@ -82,11 +82,13 @@ impl PlanWriter {
         plan.files += price.files;
         plan.bytes += price.bytes;
         plan.worst = plan.worst.max(action.change.class());
-        match plan.per_root.get_mut(action.change.root()) {
+        let Some(root) = action.change.root() else {
+            return Ok(());
+        };
+        match plan.per_root.get_mut(root) {
             Some(taken) => *taken += price.files,
             None => {
-                plan.per_root
-                    .insert(action.change.root().clone(), price.files);
+                plan.per_root.insert(root.clone(), price.files);
             }
         }
         Ok(())

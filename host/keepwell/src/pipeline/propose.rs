@@ -156,12 +156,13 @@ impl Proposals {
                 "a reason is at most {REASON_MAX_BYTES} bytes"
             )));
         }
-        if let Some(globs) = self.protected.get(change.root()) {
+        if let (Some(root), Some(path)) = (change.root(), change.path())
+            && let Some(globs) = self.protected.get(root)
+        {
             use std::os::unix::ffi::OsStrExt as _;
-            if globs.is_match(std::ffi::OsStr::from_bytes(change.path().as_bytes())) {
+            if globs.is_match(std::ffi::OsStr::from_bytes(path.as_bytes())) {
                 return Err(Refusal::denied(format!(
-                    "it is protected by `roots.{}.protect`",
-                    change.root()
+                    "it is protected by `roots.{root}.protect`"
                 )));
             }
         }

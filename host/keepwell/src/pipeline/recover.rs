@@ -202,7 +202,7 @@ pub(super) fn roots_of(
     let mut roots = BTreeSet::new();
     let mut scan = PlanReader::open(path, digest)?;
     while let Some(action) = scan.next_action()? {
-        roots.insert(action.change.root().clone());
+        roots.extend(action.change.root().cloned());
     }
     Ok(roots)
 }

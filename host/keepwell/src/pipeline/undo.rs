@@ -54,7 +54,9 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
     let mut hands = BTreeMap::new();
     let mut whole = BTreeSet::new();
     for action in &applied {
-        let name = action.change.root();
+        let Some(name) = action.change.root() else {
+            continue;
+        };
         if hands.contains_key(name) || whole.contains(name) {
             continue;
         }
@@ -69,7 +71,7 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    applied.retain(|a| !whole.contains(a.change.root()));
+    applied.retain(|a| a.change.root().is_none_or(|root| !whole.contains(root)));
     if applied.is_empty() {
         return Ok(report);
     }
@@ -181,8 +183,9 @@ fn put_back(
 }
 
 fn one(hands: &BTreeMap<RootName, (Root, Quarantine)>, action: &Action) -> Result<(), Refusal> {
-    let (_, quarantine) = hands
-        .get(action.change.root())
+    let root = action.change.root();
+    let (_, quarantine) = root
+        .and_then(|root| hands.get(root))
         .ok_or_else(|| Refusal::denied("its root is not there"))?;
     quarantine.undo(action).map(|_| ())
 }

@@ -6,6 +6,7 @@ mod commit;
 mod guard;
 mod literal;
 mod place;
+mod shape;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,9 @@ pub use commit::{Commit, CommitState, WhatNow, Why, after_restart, may_write, wh
 pub use guard::{Bound, Guard, READING_MAX_AGE, Reading, Verdict};
 pub use literal::{Decimal, Literal};
 pub use place::{BadPlace, Format, KeyPath, Place, SysctlName};
+pub use shape::{Raw, RawKind, Shape, TEXT_MAX_BYTES};
 pub use table::{
     GuardTable, Kind, Param, ParamTable, REVERT_AFTER_CEILING, REVERT_AFTER_DEFAULT,
     REVERT_AFTER_FLOOR, SOAK_CEILING, SOAK_DEFAULT, VALUES_MAX,
 };
-pub use value::{Number, ParamValue, Raw, RawKind, Shape, TEXT_MAX_BYTES};
+pub use value::{Number, ParamValue};

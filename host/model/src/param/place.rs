@@ -178,8 +178,10 @@ const SYSCTL_FORBIDDEN: &[&str] = &[
     "kernel.core_pattern",
     "kernel.core_pipe_limit",
     "kernel.hotplug",
+    "kernel.kexec_load_disabled",
     "kernel.modprobe",
     "kernel.modules_disabled",
+    "kernel.perf_event_paranoid",
     "kernel.poweroff_cmd",
     "kernel.kptr_restrict",
     "kernel.dmesg_restrict",
@@ -194,6 +196,7 @@ const SYSCTL_FORBIDDEN: &[&str] = &[
     "fs.protected_regular",
     "fs.protected_symlinks",
     "fs.suid_dumpable",
+    "net.core.bpf_jit_harden",
     "vm.mmap_min_addr",
 ];
 

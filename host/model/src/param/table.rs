@@ -3,7 +3,8 @@
 use super::guard::{Bound, Guard};
 use super::literal::{Decimal, Literal};
 use super::place::{Format, KeyPath, Place};
-use super::value::{Number, ParamValue, Shape};
+use super::shape::Shape;
+use super::value::{Number, ParamValue};
 use crate::grant::Denial;
 use crate::id::ParamName;
 use crate::units::Span;
