@@ -1,18 +1,18 @@
 //! An opened node: its lock, configuration, trust, keys and journal.
 
 use crate::clock::Clock;
+use crate::config::Problem;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
 use crate::plugins;
-use crate::config::Problem;
 use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::role::{Peer, Roles};
 use keepwell_node::accounts::System;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Held by one process at a time. Clones share the lock and the journal; each keeps the
 /// configuration it was made with, so that a reload changes nothing under a run.
@@ -30,6 +30,8 @@ pub struct Node {
     pub actor: String,
     /// The same as the kernel knows them; `None`: for itself, by schedule.
     pub caller: Option<Peer>,
+    /// Held while parameters are changed, confirmed or taken back.
+    pub changes: Arc<Mutex<()>>,
     _lock: Arc<NodeLock>,
 }
 
@@ -57,6 +59,7 @@ impl Node {
             clock: Clock::system(),
             actor: actor(),
             caller: Some(own_peer()),
+            changes: Arc::default(),
             _lock: Arc::new(lock),
         })
     }
@@ -180,7 +183,7 @@ fn own_peer() -> Peer {
     let own = std::iter::once(rustix::process::getgid());
     Peer {
         uid: rustix::process::getuid().as_raw(),
-        gids: groups.into_iter().chain(own).map(|g| g.as_raw()).collect(),
+        gids: groups.into_iter().chain(own).map(rustix::fs::Gid::as_raw).collect(),
     }
 }
 

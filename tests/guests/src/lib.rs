@@ -25,6 +25,7 @@ macro_rules! behaviour {
 mod absurd_lengths;
 mod bad_json;
 mod checkpoint_flood;
+mod config_outside;
 mod findings_flood;
 mod handle_leak;
 mod hoard;
@@ -48,6 +49,7 @@ mod trap;
 use absurd_lengths::AbsurdLengths;
 use bad_json::BadJson;
 use checkpoint_flood::CheckpointFlood;
+use config_outside::ConfigOutside;
 use findings_flood::FindingsFlood;
 use handle_leak::HandleLeak;
 use hoard::Hoard;
@@ -75,6 +77,7 @@ keepwell_sdk::plugin!(
         AbsurdLengths,
         BadJson,
         CheckpointFlood,
+        ConfigOutside,
         FindingsFlood,
         HandleLeak,
         Hoard,

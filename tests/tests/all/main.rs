@@ -9,6 +9,7 @@
 )]
 
 mod bundles;
+mod changes;
 mod cleaning;
 mod configuration;
 mod crash;

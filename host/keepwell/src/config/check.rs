@@ -5,10 +5,10 @@ use super::place::Problem;
 use crate::node_dir::NodeDir;
 use crate::plugins::Installed;
 use keepwell_bundle::Trust;
+use keepwell_model::grant::{Facts, Grant, decide, nearest};
 use keepwell_model::id::TaskName;
 use keepwell_model::schedule::check as schedule;
 use keepwell_model::words::Severity;
-use keepwell_model::grant::{Facts, Grant, decide, nearest};
 
 /// Problems of `keepwell.toml`.
 pub fn check_node(config: &Config) -> Vec<Problem> {
@@ -33,7 +33,11 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
     if let Err(bad) = config.node.policy.check() {
         problems.push(problem(bad.what.clone()).at(&bad.place));
     }
-    if let Err(e) = config.node.roles.resolve(0, &keepwell_node::accounts::System) {
+    if let Err(e) = config
+        .node
+        .roles
+        .resolve(0, &keepwell_node::accounts::System)
+    {
         problems.push(problem(e.to_string()).at("roles"));
     }
     for (name, store) in &config.node.stores {
@@ -83,7 +87,10 @@ pub fn check_schedules(config: &Config) -> Vec<Problem> {
     for doc in config.schedules.values() {
         let knows = |task: &TaskName| config.tasks.contains_key(task);
         let (_, flaws) = schedule::file(doc.name.as_str(), &doc.file, knows);
-        for flaw in flaws.into_iter().filter(|f| f.severity == Severity::Critical) {
+        for flaw in flaws
+            .into_iter()
+            .filter(|f| f.severity == Severity::Critical)
+        {
             problems.push(doc.problem(flaw.message).at(&flaw.place).hint(flaw.hint));
         }
     }
@@ -147,6 +154,7 @@ pub fn check_task(config: &Config, task: &Task, plugin: &Installed) -> Result<Gr
         roots: &config.roots(),
         protect: &config.protected(),
         stores: &config.stores(),
+        params: &config.params,
     });
     match grant {
         Ok(grant) if problems.is_empty() => Ok(grant),

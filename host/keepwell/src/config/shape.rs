@@ -1,8 +1,9 @@
 //! The shape of `keepwell.toml` and `tasks/*.toml`.
 
 use keepwell_model::grant::GrantTable;
-use keepwell_model::id::{RootName, StoreName};
+use keepwell_model::id::{ParamName, RootName, StoreName};
 use keepwell_model::limits::LimitsTable;
+use keepwell_model::param::ParamTable;
 use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
 use keepwell_model::schedule::{PressureTable, ScheduleTable};
@@ -23,6 +24,8 @@ pub struct NodeFile {
     pub roots: BTreeMap<RootName, RootTable>,
     /// Shard stores that tasks may be granted, by name.
     pub stores: BTreeMap<StoreName, StoreConfig>,
+    /// Values that tasks may be granted to read and to propose changes of, by name.
+    pub params: BTreeMap<ParamName, ParamTable>,
     pub quarantine: QuarantineTable,
     pub daemon: DaemonTable,
     /// What runs, what waits for approval, what never runs.

@@ -59,7 +59,9 @@ fn go_on(shared: &Arc<Shared>, run: RunId, task: TaskName) {
         };
         let node = shared.node();
         match pipeline::resume(&node, run, &mut Silent, &brake) {
-            Ok(report) => tracing::info!(run = run.short(), "{task} went on, ended {}", report.state),
+            Ok(report) => {
+                tracing::info!(run = run.short(), "{task} went on, ended {}", report.state);
+            }
             Err(e) => tracing::warn!(run = run.short(), "{task} cannot go on: {e}"),
         }
         shared.wake.notify_one();

@@ -43,6 +43,8 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     let listener = listen(&shared)?;
     let mut signals = signals::Signals::listen()?;
     shared.begun()?;
+    // What watched over these was gone for a while.
+    shared.take_back(&|_| true)?;
     tracing::info!(socket = %shared.node().dir.socket_file().display(), "ready");
     // Also while it ends: who asks then is told so.
     let door = tokio::spawn(accept(Arc::clone(&shared), listener));
@@ -55,7 +57,10 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     }
     clock.abort();
     shared.running.drain();
-    tracing::info!("ending: no new runs; waiting for {} under way", shared.running.count());
+    tracing::info!(
+        "ending: no new runs; waiting for {} under way",
+        shared.running.count()
+    );
     loop {
         tokio::select! {
             () = shared.running.ended() => break,
@@ -93,8 +98,10 @@ async fn keep_time(shared: Arc<Shared>) {
     loop {
         let looking = Arc::clone(&shared);
         let looked = tokio::task::spawn_blocking(move || {
+            let again = looking.take_back(&|_| false)?;
             going_on::approved(&looking)?;
-            looking.scheduler.look(&looking)
+            let wake = looking.scheduler.look(&looking)?;
+            Ok::<u64, Error>(again.map_or(wake, |again| wake.min(again)))
         });
         let now = shared.node().clock.now_ms();
         let sleep = match looked.await {

@@ -24,6 +24,8 @@ macro_rules! hostile {
 const METRICS: &str = "metrics = {}\n";
 const STORAGE: &str = "storage = { roots = ['tmp'] }\n";
 const SHARDS: &str = "shards = { stores = ['store'] }\n";
+const CONFIG: &str =
+    "config-read = { params = ['pool'] }\nconfig-write = { params = ['pool'], max-changes = 2 }\n";
 const CLEAN: &str =
     "storage-clean = { roots = ['tmp'], max-files = 100, max-share = '100%', min-age = '1h' }\n";
 
@@ -42,6 +44,7 @@ hostile! {
     findings_flood: "findings-flood" => Case::limited("findings").limits("findings = 50").check(checks::fifty_findings);
     metrics_flood: "metrics-flood" => Case::limited("metrics").limits("metrics = 50").check(checks::fifty_metrics);
     checkpoint_flood: "checkpoint-flood" => Case::limited("call").memory_mib(64).check(checks::few_checkpoints);
+    config_outside: "config-outside" => Case::done().memory_mib(64).grant(&[CONFIG]).check(checks::only_what_may_be_set);
     absurd_lengths: "absurd-lengths" => Case::done().grant(&[METRICS, STORAGE]).check(checks::lengths_are_bounded);
     handle_leak: "handle-leak" => Case::done().grant(&[STORAGE]).check(checks::eight_walkers);
     hoard_table: "hoard-table" => Case::done().grant(&[STORAGE]).check(checks::eight_walkers_still);
