@@ -183,7 +183,11 @@ fn own_peer() -> Peer {
     let own = std::iter::once(rustix::process::getgid());
     Peer {
         uid: rustix::process::getuid().as_raw(),
-        gids: groups.into_iter().chain(own).map(rustix::fs::Gid::as_raw).collect(),
+        gids: groups
+            .into_iter()
+            .chain(own)
+            .map(rustix::fs::Gid::as_raw)
+            .collect(),
     }
 }
 

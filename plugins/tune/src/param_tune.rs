@@ -17,7 +17,10 @@ impl Task for ParamTune {
     const NAME: &str = "param-tune";
     const ABOUT: &str = "Tries one value of a parameter in a soak period, and measures";
     const NEEDS: &[Need] = &[
-        need(CONFIG_READ, "to see what the parameter is and what was tried"),
+        need(
+            CONFIG_READ,
+            "to see what the parameter is and what was tried",
+        ),
         need(CONFIG_WRITE, "to propose the next value"),
         need(METRICS, "to measure before and after"),
     ];
@@ -34,18 +37,26 @@ impl Task for ParamTune {
         let data = json!({ "param": self.param, "current": param.current, "pressure": pressure });
         let say = |line: String| Ok(Summary::done(line).with(&data));
         if param.tried.last().is_some_and(config::Tried::waits) {
-            return say(format!("{} = {} waits to be confirmed", self.param, param.current));
+            return say(format!(
+                "{} = {} waits to be confirmed",
+                self.param, param.current
+            ));
         }
         let tried = |value: &String| param.tried.iter().any(|t| t.new == *value);
         let next = (self.values.iter()).find(|value| **value != param.current && !tried(value));
         let Some(next) = next else {
-            return say(format!("{} stays {}: nothing is left to try", self.param, param.current));
+            return say(format!(
+                "{} stays {}: nothing is left to try",
+                self.param, param.current
+            ));
         };
         let reason = format!("next to try after {}", param.current);
         match config::propose(&self.param, next, &reason) {
             Ok(_) => say(format!("{}: {} to {next}", self.param, param.current)),
             // Not yet: one change in a soak period.
-            Err(no) if no.is("busy") => say(format!("{} stays for now: {}", self.param, no.message)),
+            Err(no) if no.is("busy") => {
+                say(format!("{} stays for now: {}", self.param, no.message))
+            }
             Err(no) => Err(no.into()),
         }
     }

@@ -33,7 +33,13 @@ fn run() -> Result<Summary, Failure> {
     let read = config::get("secret").map_or_else(|no| no.code, |_| "gave".into());
     // One is within the grant; the rest of the flood is not.
     let flood: Vec<String> = (0..500)
-        .map(|n| said(config::propose("pool", if n % 2 == 0 { "20" } else { "30" }, "flood")))
+        .map(|n| {
+            said(config::propose(
+                "pool",
+                if n % 2 == 0 { "20" } else { "30" },
+                "flood",
+            ))
+        })
         .collect();
     let taken = flood.iter().filter(|code| *code == "taken").count();
     Ok(Summary::done("asked").with(&json!({ "codes": codes, "read": read, "taken": taken })))

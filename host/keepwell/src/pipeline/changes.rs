@@ -108,11 +108,18 @@ fn fold(all: &mut Vec<Changed>, record: Record) {
         }
     };
     match record.event {
-        Event::CommitArmed { action, guard, .. } => {
+        Event::CommitArmed {
+            action,
+            deadline,
+            guard,
+        } => {
             let Change::ConfigWrite(change) = &action.change else {
                 return;
             };
-            let commit = Commit::arm(run, action.id, change, record.at);
+            let commit = Commit {
+                deadline_ms: deadline,
+                ..Commit::arm(run, action.id, change, record.at)
+            };
             // A run that goes on may arm again what a crash kept from being applied.
             all.retain(|c| c.commit.run != run || c.commit.action != action.id);
             all.push(Changed {
