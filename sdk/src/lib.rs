@@ -23,6 +23,7 @@
 //! ```
 
 pub mod clean;
+pub mod config;
 mod guest;
 pub mod levels;
 pub mod log;
@@ -39,8 +40,8 @@ mod units;
 mod wit;
 
 pub use manifest::{
-    CLEAN, Default, METRICS, Need, Plugin, SHARDS, STORAGE, SettingHelp, TaskEntry, entry, flag,
-    list, need, number, open, text,
+    CLEAN, CONFIG_READ, CONFIG_WRITE, Default, METRICS, Need, Plugin, SHARDS, STORAGE, SettingHelp,
+    TaskEntry, entry, flag, list, need, number, open, text,
 };
 pub use reports::{
     Finding, Severity, checkpoint, clock, finding, labelled_metric, last_checkpoint, metric,
@@ -52,10 +53,10 @@ pub use units::{Size, Span};
 /// Everything a plugin usually names.
 pub mod prelude {
     pub use crate::{
-        CLEAN, Failure, Finding, METRICS, Need, Refusal, Request, Reviewed, SHARDS, STORAGE,
-        SettingHelp, Severity, Size, Span, Status, Summary, Task, checkpoint, clean, clock,
-        finding, flag, labelled_metric, last_checkpoint, list, log, metric, metrics, need, number,
-        open, progress, shards, storage, text,
+        CLEAN, CONFIG_READ, CONFIG_WRITE, Failure, Finding, METRICS, Need, Refusal, Request,
+        Reviewed, SHARDS, STORAGE, SettingHelp, Severity, Size, Span, Status, Summary, Task,
+        checkpoint, clean, clock, config, finding, flag, labelled_metric, last_checkpoint, list,
+        log, metric, metrics, need, number, open, progress, shards, storage, text,
     };
     pub use serde::Deserialize;
     pub use serde_json::json;

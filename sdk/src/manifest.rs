@@ -12,6 +12,11 @@ pub const CLEAN: &str = "storage-clean";
 /// Listing and verifying granted stores.
 pub const SHARDS: &str = "shards";
 
+/// Looking at granted parameters.
+pub const CONFIG_READ: &str = "config-read";
+/// Proposing other values for them.
+pub const CONFIG_WRITE: &str = "config-write";
+
 /// The manifest schema this SDK writes.
 const SCHEMA: u32 = 1;
 /// The version of `keepwell:task` in `wit/`.

@@ -17,11 +17,15 @@ wit_bindgen::generate!({
 /// Where the calls go.
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod sys {
-    pub(crate) use super::keepwell::task::{core, metrics, shards, storage, storage_clean};
+    pub(crate) use super::keepwell::task::{
+        config_read, config_write, core, metrics, shards, storage, storage_clean,
+    };
 }
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod sys {
-    pub(crate) use crate::testing::sys::{core, metrics, shards, storage, storage_clean};
+    pub(crate) use crate::testing::sys::{
+        config_read, config_write, core, metrics, shards, storage, storage_clean,
+    };
 }
 
 #[cfg(target_arch = "wasm32")]

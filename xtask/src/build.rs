@@ -6,7 +6,7 @@ use crate::step::{Steps, cargo, command};
 use std::path::{Path, PathBuf};
 
 /// The plugins that come with Keepwell, as their folders are named.
-pub(crate) const PLUGINS: [&str; 4] = ["health", "disk", "clean", "scrub"];
+pub(crate) const PLUGINS: [&str; 5] = ["health", "disk", "clean", "scrub", "tune"];
 
 /// The name that bundled plugins are published under.
 const PUBLISHER: &str = "keepwell";

@@ -159,6 +159,10 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::Interrupted { .. }
         | Event::RunResumed { .. }
         | Event::RunEnded { .. }
+        | Event::CommitArmed { .. }
+        | Event::CommitConfirmed { .. }
+        | Event::CommitReverted { .. }
+        | Event::CommitOvertaken { .. }
         | Event::ExpiryIntended { .. }
         | Event::Expired { .. } => None,
     }

@@ -218,6 +218,10 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::Interrupted { .. }
         | Event::RunResumed { .. }
         | Event::RunEnded { .. }
+        | Event::CommitArmed { .. }
+        | Event::CommitConfirmed { .. }
+        | Event::CommitReverted { .. }
+        | Event::CommitOvertaken { .. }
         | Event::ExpiryIntended { .. }
         | Event::Expired { .. } => false,
     }
@@ -229,6 +233,8 @@ fn granted(grant: &Grant, capability: Capability) -> bool {
         Capability::Storage => grant.storage.is_some(),
         Capability::StorageClean => grant.clean.is_some(),
         Capability::Shards => grant.shards.is_some(),
+        Capability::ConfigRead => grant.config_read.is_some(),
+        Capability::ConfigWrite => grant.config_write.is_some(),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Node {
     pub(crate) measured: Arc<Mutex<Option<Measurements>>>,
     /// Runs whose end the journal could not take; told when it can again.
     pub cut_off: Arc<Mutex<Vec<RunId>>>,
+    /// Held while parameters are changed, confirmed or taken back.
+    pub changes: Arc<Mutex<()>>,
     _lock: Arc<NodeLock>,
 }
 
@@ -64,6 +66,7 @@ impl Node {
             caller: Some(own_peer()),
             measured: Arc::default(),
             cut_off: Arc::default(),
+            changes: Arc::default(),
             _lock: Arc::new(lock),
         })
     }

@@ -86,6 +86,8 @@ impl keepwell_sandbox::Broker for Nobody {
             Ask::StoreFigures { .. } => Answer::StoreFigures(Err(no)),
             Ask::Propose { .. } => Answer::Proposed(Err(no)),
             Ask::ProposeTree { .. } => Answer::ProposedTree(Err(no)),
+            Ask::Param { .. } => Answer::Param(Err(no)),
+            Ask::ProposeConfig { .. } => Answer::ProposedConfig(Err(no)),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::capability::Class;
 use crate::id::{Digest, RootName};
+use crate::param::ParamChange;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -191,6 +192,7 @@ pub struct Identity {
 pub struct Price {
     pub files: u64,
     pub bytes: u64,
+    pub params: u64,
 }
 
 /// A directory tree added up: what it holds, and a fingerprint over the path, kind and identity
@@ -222,12 +224,15 @@ pub enum Change {
         identity: Identity,
         survey: Survey,
     },
+    /// Set a parameter to another value, until it is confirmed or reverts.
+    ConfigWrite(ParamChange),
 }
 
 impl Change {
     pub const fn class(&self) -> Class {
         match self {
             Self::Quarantine { .. } | Self::QuarantineTree { .. } => Class::Reversible,
+            Self::ConfigWrite(change) => change.class(),
         }
     }
 
@@ -240,24 +245,45 @@ impl Change {
             } => Price {
                 files: 1,
                 bytes: identity.size,
+                params: 0,
             },
-            Self::Quarantine { .. } => Price { files: 1, bytes: 0 },
+            Self::Quarantine { .. } => Price {
+                files: 1,
+                bytes: 0,
+                params: 0,
+            },
             Self::QuarantineTree { survey, .. } => Price {
                 files: survey.files,
                 bytes: survey.bytes,
+                params: 0,
             },
+            Self::ConfigWrite(change) => change.price(),
         }
     }
 
-    pub const fn root(&self) -> &RootName {
+    /// The root of the entry it moves; none for a change that is about no entry.
+    pub const fn root(&self) -> Option<&RootName> {
         match self {
-            Self::Quarantine { root, .. } | Self::QuarantineTree { root, .. } => root,
+            Self::Quarantine { root, .. } | Self::QuarantineTree { root, .. } => Some(root),
+            Self::ConfigWrite(_) => None,
         }
     }
 
-    pub const fn path(&self) -> &RelPath {
+    /// The path of the entry in its root.
+    pub const fn path(&self) -> Option<&RelPath> {
         match self {
-            Self::Quarantine { path, .. } | Self::QuarantineTree { path, .. } => path,
+            Self::Quarantine { path, .. } | Self::QuarantineTree { path, .. } => Some(path),
+            Self::ConfigWrite(_) => None,
+        }
+    }
+
+    /// What it is about, for people and protocols.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Quarantine { root, path, .. } | Self::QuarantineTree { root, path, .. } => {
+                format!("{root}:{path}")
+            }
+            Self::ConfigWrite(change) => format!("{} = {}", change.param, change.new.value),
         }
     }
 
@@ -266,6 +292,7 @@ impl Change {
         match self {
             Self::Quarantine { .. } => "quarantine",
             Self::QuarantineTree { .. } => "quarantine-tree",
+            Self::ConfigWrite(_) => "config-write",
         }
     }
 }

@@ -120,7 +120,7 @@ mod tests {
             let mut spent = Spent::default();
             for (files, bytes) in prices {
                 let before = spent;
-                if budget.charge(&mut spent, Price { files, bytes }).is_err() {
+                if budget.charge(&mut spent, Price { files, bytes, params: 0 }).is_err() {
                     prop_assert_eq!(before, spent);
                 }
                 prop_assert!(spent.files <= budget.max_files && spent.bytes <= budget.max_bytes.0);

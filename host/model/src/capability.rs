@@ -23,6 +23,8 @@ pub enum Capability {
     Storage,
     StorageClean,
     Shards,
+    ConfigRead,
+    ConfigWrite,
 }
 
 /// The WIT package all interfaces belong to.
@@ -31,11 +33,13 @@ pub const PACKAGE: &str = "keepwell:task";
 pub const PACKAGE_VERSION: &str = "0.1.0";
 
 impl Capability {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Metrics,
         Self::Storage,
         Self::StorageClean,
         Self::Shards,
+        Self::ConfigRead,
+        Self::ConfigWrite,
     ];
 
     /// The name of the interface in `keepwell:task`, and of the table in `[grant]`.
@@ -45,6 +49,8 @@ impl Capability {
             Self::Storage => "storage",
             Self::StorageClean => "storage-clean",
             Self::Shards => "shards",
+            Self::ConfigRead => "config-read",
+            Self::ConfigWrite => "config-write",
         }
     }
 
@@ -55,8 +61,8 @@ impl Capability {
     /// The worst that a task holding this capability can propose.
     pub const fn class(self) -> Class {
         match self {
-            Self::Metrics | Self::Storage | Self::Shards => Class::Read,
-            Self::StorageClean => Class::Reversible,
+            Self::Metrics | Self::Storage | Self::Shards | Self::ConfigRead => Class::Read,
+            Self::StorageClean | Self::ConfigWrite => Class::Reversible,
         }
     }
 
@@ -67,6 +73,8 @@ impl Capability {
             Self::Storage => r#"storage = { roots = ["NAME"] }"#,
             Self::StorageClean => r#"storage-clean = { roots = ["NAME"], max-files = 10000 }"#,
             Self::Shards => r#"shards = { stores = ["NAME"] }"#,
+            Self::ConfigRead => r#"config-read = { params = ["NAME"] }"#,
+            Self::ConfigWrite => r#"config-write = { params = ["NAME"] }"#,
         }
     }
 }

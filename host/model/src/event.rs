@@ -1,10 +1,12 @@
 //! What the journal records. Each record is one leaf of the Merkle tree, as JSON; everything that
 //! is shown about a run is a fold over these.
 
+use crate::action::Action;
 use crate::approval;
 use crate::grant::Grant;
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
+use crate::param::Guard;
 use crate::slot::Slot;
 use crate::state::RunState;
 use crate::words::{Finding, LogLine, Metric, Refusal, Summary};
@@ -314,6 +316,28 @@ pub enum Event {
         again: bool,
     },
     /// Quarantined entries of a run passed their keeping time and were deleted by the host.
+    /// Durable before a parameter is changed: what it was, what it becomes, and when that reverts
+    /// unless it is confirmed. It is the intent of the revert too.
+    CommitArmed {
+        action: Box<Action>,
+        /// Milliseconds since the Unix epoch.
+        deadline: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guard: Option<Guard>,
+    },
+    /// The change stays.
+    CommitConfirmed {
+        action: u64,
+    },
+    /// The old value is back.
+    CommitReverted {
+        action: u64,
+        why: String,
+    },
+    /// Somebody else set another value in the meantime, which was left as it is.
+    CommitOvertaken {
+        action: u64,
+    },
     ExpiryIntended {
         root: String,
     },
@@ -372,6 +396,10 @@ impl Event {
             Self::Interrupted { .. } => "interrupted",
             Self::RunResumed { .. } => "run-resumed",
             Self::RunEnded { .. } => "run-ended",
+            Self::CommitArmed { .. } => "commit-armed",
+            Self::CommitConfirmed { .. } => "commit-confirmed",
+            Self::CommitReverted { .. } => "commit-reverted",
+            Self::CommitOvertaken { .. } => "commit-overtaken",
             Self::ExpiryIntended { .. } => "expiry-intended",
             Self::Expired { .. } => "expired",
         }
@@ -389,6 +417,10 @@ impl Event {
             | Self::Approved { .. }
             | Self::Intended { .. }
             | Self::UndoIntended { .. }
+            | Self::CommitArmed { .. }
+            | Self::CommitConfirmed { .. }
+            | Self::CommitReverted { .. }
+            | Self::CommitOvertaken { .. }
             | Self::ExpiryIntended { .. }
             | Self::RunResumed { .. }
             | Self::RunEnded { .. }

@@ -30,6 +30,7 @@ impl Effect {
     pub const fn of(change: &Change) -> Self {
         let capability = match change {
             Change::Quarantine { .. } | Change::QuarantineTree { .. } => Capability::StorageClean,
+            Change::ConfigWrite(_) => Capability::ConfigWrite,
         };
         Self {
             class: change.class(),

@@ -1,11 +1,19 @@
 //! Grants: what one run may do = what the plugin requests ∩ its signer may ask for ∩ the operator
 //! granted. Decided here, purely; enforced in the sandbox and by the actuators.
 
+mod config;
+
+pub use config::{
+    ConfigReadGrant, ConfigReadRule, ConfigWriteGrant, ConfigWriteRule, MAX_CHANGES_CEILING,
+    MAX_CHANGES_DEFAULT, config_read, config_write,
+};
+
 use crate::budget::{AgeBy, CleanBudget, MIN_AGE_FLOOR, ScrubBudget};
 use crate::capability::Capability;
-use crate::id::{Digest, RootName, StoreName};
+use crate::id::{Digest, ParamName, RootName, StoreName};
 use crate::limits::Limits;
 use crate::manifest::TaskInfo;
+use crate::param::Param;
 use crate::store::StoreConfig;
 use crate::units::{Bytes, Share, Span};
 use crate::words::Refusal;
@@ -25,6 +33,10 @@ pub struct GrantTable {
     pub storage_clean: Option<CleanRule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardsRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_read: Option<ConfigReadRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_write: Option<ConfigWriteRule>,
 }
 
 /// `metrics = {}`.
@@ -103,6 +115,10 @@ pub struct Grant {
     pub storage: Option<StorageGrant>,
     pub clean: Option<CleanGrant>,
     pub shards: Option<ShardsGrant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_read: Option<ConfigReadGrant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_write: Option<ConfigWriteGrant>,
     pub limits: Limits,
 }
 
@@ -166,6 +182,8 @@ pub struct Facts<'a> {
     /// Globs of each root that no task may change.
     pub protect: &'a BTreeMap<RootName, Vec<String>>,
     pub stores: &'a BTreeMap<StoreName, StoreConfig>,
+    /// As declared in `[params]`.
+    pub params: &'a BTreeMap<ParamName, Param>,
 }
 
 impl GrantTable {
@@ -175,6 +193,8 @@ impl GrantTable {
             Capability::Storage => self.storage.is_some(),
             Capability::StorageClean => self.storage_clean.is_some(),
             Capability::Shards => self.shards.is_some(),
+            Capability::ConfigRead => self.config_read.is_some(),
+            Capability::ConfigWrite => self.config_write.is_some(),
         }
     }
 }
@@ -249,6 +269,12 @@ pub fn decide(facts: Facts<'_>) -> Result<Grant, Denial> {
             .shards
             .as_ref()
             .map(|rule| shards(facts, rule))
+            .transpose()?,
+        config_read: (facts.rule.config_read.as_ref())
+            .map(|rule| config_read(rule, facts.params))
+            .transpose()?,
+        config_write: (facts.rule.config_write.as_ref())
+            .map(|rule| config_write(rule, facts.params))
             .transpose()?,
         limits: facts.limits.clone(),
     })
@@ -411,6 +437,8 @@ impl Grant {
             Capability::Storage => self.storage.is_some(),
             Capability::StorageClean => self.clean.is_some(),
             Capability::Shards => self.shards.is_some(),
+            Capability::ConfigRead => self.config_read.is_some(),
+            Capability::ConfigWrite => self.config_write.is_some(),
         }
     }
 
@@ -498,6 +526,8 @@ mod tests {
                 max_shards: None,
                 max_time: None,
             }),
+            config_read: None,
+            config_write: None,
         }
     }
 
@@ -534,6 +564,7 @@ mod tests {
             roots: &roots,
             protect: &BTreeMap::new(),
             stores: &stores,
+            params: &BTreeMap::new(),
         })
     }
 

@@ -133,7 +133,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Longest name of a task, plugin, root or store: it becomes part of file names and lines.
+/// Longest name of a task, plugin, root, store or parameter: it becomes part of file names and lines.
 pub const NAME_MAX_BYTES: usize = 64;
 
 fn check_name(what: &'static str, text: &str) -> Result<(), BadId> {
@@ -235,6 +235,10 @@ name!(
 name!(
     /// A slot of a named schedule, such as `daily`.
     SlotName, "slot name"
+);
+name!(
+    /// A tunable parameter the operator has declared.
+    ParamName, "parameter name"
 );
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod manifest;
 pub mod measure;
 pub mod own_state;
+pub mod param;
 pub mod policy;
 pub mod report;
 pub mod role;

@@ -305,6 +305,10 @@ impl Report {
             | Event::SlotSkipped { .. }
             | Event::SlotDoneByHand { .. }
             | Event::Pruned { .. }
+            | Event::CommitArmed { .. }
+            | Event::CommitConfirmed { .. }
+            | Event::CommitReverted { .. }
+            | Event::CommitOvertaken { .. }
             | Event::ExpiryIntended { .. }
             | Event::Expired { .. } => {}
         }

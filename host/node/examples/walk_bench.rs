@@ -89,8 +89,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir(&aside)?;
     told("bare-rename", ACTIONS, || {
         for action in &plan {
-            let path = top.join(action.change.path().to_string());
-            fs::rename(path, aside.join(action.id.to_string()))?;
+            let Some(path) = action.change.path() else {
+                continue;
+            };
+            fs::rename(
+                top.join(path.to_string()),
+                aside.join(action.id.to_string()),
+            )?;
         }
         Ok(plan.len() as u64)
     })?;

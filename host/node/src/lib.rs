@@ -7,6 +7,7 @@ pub mod in_use;
 pub mod metrics;
 pub mod mounts;
 pub mod networks;
+pub mod params;
 pub mod pressure;
 pub mod processes;
 pub mod quarantine;

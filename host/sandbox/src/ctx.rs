@@ -162,6 +162,8 @@ impl Ctx {
             Capability::Storage => !a.storage.is_empty(),
             Capability::StorageClean => !a.cleanable.is_empty(),
             Capability::Shards => !a.stores.is_empty(),
+            Capability::ConfigRead => !a.readable.is_empty(),
+            Capability::ConfigWrite => !a.writable.is_empty(),
         };
         if held {
             return Ok(());

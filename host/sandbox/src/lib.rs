@@ -33,7 +33,7 @@ pub use frame::FRAME_MAX_BYTES;
 pub use instances::{InstanceTimes, time_instances};
 pub use protocol::{
     Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, InUsePairs, Launch, Outcome,
-    Proposal, RootAt, Stop, StoreFigures, Told,
+    ParamSheet, Proposal, RootAt, Stop, StoreFigures, Told, Tried,
 };
 pub use seal::{SealError, seal, unseal};
 pub use session::look;

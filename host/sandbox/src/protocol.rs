@@ -4,7 +4,7 @@ use keepwell_model::action::{EntryKind, Identity, RelPath};
 use keepwell_model::budget::ScrubBudget;
 use keepwell_model::event::{Call, Usage, Walls};
 use keepwell_model::grant::{Grant, Tier};
-use keepwell_model::id::{RootName, StoreName};
+use keepwell_model::id::{ParamName, RootName, StoreName};
 use keepwell_model::limits::{LimitName, Limits};
 use keepwell_model::store::{Remembered, StoreConfig};
 use keepwell_model::words::{Failure, Finding, LogLine, Metric, Progress, Refusal, Summary};
@@ -37,6 +37,9 @@ pub struct Assignment {
     #[serde(with = "as_json")]
     pub stores: BTreeMap<StoreName, StoreConfig>,
     pub scrub_budget: ScrubBudget,
+    /// Parameters granted for reading, and for proposing. The host looks them up again.
+    pub readable: Vec<ParamName>,
+    pub writable: Vec<ParamName>,
     /// Refuse to run without Landlock and seccomp.
     pub walls_required: bool,
 }
@@ -117,6 +120,12 @@ impl Assignment {
                 .collect(),
             stores: shards.map(|s| s.stores.clone()).unwrap_or_default(),
             scrub_budget: shards.map(|s| s.budget.clone()).unwrap_or_default(),
+            readable: (grant.config_read.iter())
+                .flat_map(|c| c.params.keys().cloned())
+                .collect(),
+            writable: (grant.config_write.iter())
+                .flat_map(|c| c.params.keys().cloned())
+                .collect(),
             walls_required: grant.signer.tier != Tier::Own,
         }
     }
@@ -134,6 +143,8 @@ impl Assignment {
             cleanable: Vec::new(),
             stores: BTreeMap::new(),
             scrub_budget: ScrubBudget::default(),
+            readable: Vec::new(),
+            writable: Vec::new(),
             walls_required,
         }
     }
@@ -196,6 +207,14 @@ pub enum Ask {
         identity: Identity,
         reason: String,
     },
+    Param {
+        name: String,
+    },
+    ProposeConfig {
+        name: String,
+        value: String,
+        reason: String,
+    },
 }
 
 /// One entry to be quarantined, as the guest handed it back.
@@ -221,6 +240,34 @@ pub struct StoreFigures {
     pub oldest_verified_ms: Option<u64>,
 }
 
+/// A parameter as a task sees it; values as text, as [`keepwell_model::param::Shape::parse`] reads
+/// them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParamSheet {
+    pub kind: String,
+    pub current: String,
+    pub least: Option<String>,
+    pub most: Option<String>,
+    pub step: Option<String>,
+    pub values: Vec<String>,
+    pub unit: Option<String>,
+    pub guard: Option<String>,
+    pub soak_ms: u64,
+    pub revert_after_ms: u64,
+    /// Oldest first.
+    pub tried: Vec<Tried>,
+}
+
+/// One change of it that was made, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    pub at_ms: u64,
+    pub old: String,
+    pub new: String,
+    /// `armed`, `confirmed`, `reverted`, `overtaken`.
+    pub state: String,
+}
+
 /// The answer to an [`Ask`], of the same name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Answer {
@@ -237,6 +284,8 @@ pub enum Answer {
     /// One answer for each proposal, in order.
     Proposed(Result<Vec<Result<u64, Refusal>>, Refusal>),
     ProposedTree(Result<u64, Refusal>),
+    Param(Result<ParamSheet, Refusal>),
+    ProposedConfig(Result<u64, Refusal>),
 }
 
 /// The broker wants no more of this run; the worker is killed.

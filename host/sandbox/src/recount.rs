@@ -2,7 +2,9 @@
 //! this count holds when the worker is no longer ours.
 
 use crate::protocol::{Ask, Assignment, Told};
+use keepwell_model::id::ParamName;
 use keepwell_model::limits::LimitName;
+use keepwell_model::param::TEXT_MAX_BYTES;
 use keepwell_model::units::Span;
 use keepwell_model::words::{Finding, LogLine, Metric, Progress, Refusal, printable};
 use std::time::Duration;
@@ -210,6 +212,7 @@ impl<'a> Recount<'a> {
         let a = self.assignment;
         let root = |name: &str| a.cleanable.iter().any(|root| root.as_str() == name);
         let store = |name: &str| a.stores.keys().any(|store| store.as_str() == name);
+        let param = |names: &[ParamName], name: &str| names.iter().any(|n| n.as_str() == name);
         let may = self.ready
             && match ask {
                 Ask::Cpu
@@ -225,6 +228,16 @@ impl<'a> Recount<'a> {
                     proposals,
                 } => root(name) && proposals.len() <= PROPOSALS_MAX,
                 Ask::ProposeTree { root: name, .. } => root(name),
+                Ask::Param { name } => param(&a.readable, name),
+                Ask::ProposeConfig {
+                    name,
+                    value,
+                    reason,
+                } => {
+                    param(&a.writable, name)
+                        && value.len() <= TEXT_MAX_BYTES
+                        && reason.len() <= WORD_MAX_BYTES
+                }
             };
         if may {
             Ok(())

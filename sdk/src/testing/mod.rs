@@ -8,6 +8,7 @@
 //! ```
 
 mod clean;
+mod config;
 mod files;
 mod node;
 mod outcome;
@@ -18,7 +19,7 @@ pub(crate) mod sys;
 
 pub use files::File;
 pub use node::{Budget, Node};
-pub use outcome::{Line, Outcome, Proposed, Said, Sample};
+pub use outcome::{Change, Line, Outcome, Proposed, Said, Sample};
 pub use shards::{SimShard, SimStore};
 
 use crate::task::Refusal;

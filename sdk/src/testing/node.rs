@@ -5,6 +5,7 @@ use super::outcome::Outcome;
 use super::shards::SimStore;
 use super::{Run, with};
 use crate::Span;
+use crate::config::Param;
 use crate::metrics::{Contended, Cpu, Memory, Mount, Network, Pressure, Process};
 use crate::task::{self, Request, Reviewed, Summary, Task};
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub struct Node {
     pub(super) mounts: Vec<Mount>,
     pub(super) networks: Vec<Network>,
     pub(super) processes: Vec<Process>,
+    pub(super) params: BTreeMap<String, Param>,
     pub(super) denied: Vec<String>,
     pub(super) faults: Vec<(usize, String)>,
     pub(super) checkpoint: Option<Vec<u8>>,
@@ -52,6 +54,7 @@ impl Default for Node {
             mounts: Vec::new(),
             networks: Vec::new(),
             processes: Vec::new(),
+            params: BTreeMap::new(),
             denied: Vec::new(),
             faults: Vec::new(),
             checkpoint: None,
@@ -163,6 +166,12 @@ impl Node {
     #[must_use]
     pub fn process(mut self, process: Process) -> Self {
         self.processes.push(process);
+        self
+    }
+    /// A parameter, granted for reading and writing; one change of it in a run.
+    #[must_use]
+    pub fn param(mut self, name: &str, param: Param) -> Self {
+        self.params.insert(name.into(), param);
         self
     }
     /// Takes a capability away: every call of it is `denied`.

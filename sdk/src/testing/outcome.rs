@@ -34,6 +34,14 @@ pub struct Proposed {
     pub bytes: u64,
 }
 
+/// One proposed change of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub param: String,
+    pub value: String,
+    pub reason: String,
+}
+
 /// Everything a run said on its way.
 #[derive(Debug, Clone, Default)]
 pub struct Said {
@@ -41,6 +49,7 @@ pub struct Said {
     pub metrics: Vec<Sample>,
     pub log: Vec<Line>,
     pub proposals: Vec<Proposed>,
+    pub changes: Vec<Change>,
     pub progress: Vec<Progress>,
     pub checkpoint: Option<Vec<u8>>,
 }

@@ -1,5 +1,11 @@
 //! The same names as the bindings have, answered by the simulated node.
 
+pub(crate) mod config_read {
+    pub(crate) use super::super::config::{get_param, list_params};
+}
+pub(crate) mod config_write {
+    pub(crate) use super::super::config::propose;
+}
 pub(crate) mod metrics {
     pub(crate) use super::super::sensors::{
         get_cpu, get_memory, get_pressure, list_mounts, list_networks, list_processes,

@@ -25,6 +25,7 @@ macro_rules! behaviour {
 mod absurd_lengths;
 mod bad_json;
 mod checkpoint_flood;
+mod config_outside;
 mod findings_fat;
 mod findings_flood;
 mod flaky;
@@ -53,6 +54,7 @@ mod trap;
 use absurd_lengths::AbsurdLengths;
 use bad_json::BadJson;
 use checkpoint_flood::CheckpointFlood;
+use config_outside::ConfigOutside;
 use findings_fat::FindingsFat;
 use findings_flood::FindingsFlood;
 use flaky::Flaky;
@@ -85,6 +87,7 @@ keepwell_sdk::plugin!(
         AbsurdLengths,
         BadJson,
         CheckpointFlood,
+        ConfigOutside,
         FindingsFat,
         FindingsFlood,
         Flaky,

@@ -10,6 +10,7 @@
 
 mod approvals;
 mod bundles;
+mod changes;
 mod cleaning;
 mod configuration;
 mod crash;

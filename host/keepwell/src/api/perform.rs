@@ -45,6 +45,13 @@ pub fn perform(
             let run = find_run(&node.reader()?, &run)?;
             report(pipeline::undo(node, run, &which, observer)?)
         }
+        Request::Confirm { run } => {
+            let run = find_run(&node.reader()?, &run)?;
+            let stay = pipeline::confirm(node, run)?;
+            Ok(Answer::Said(format!(
+                "confirmed: {stay} changed parameters stay"
+            )))
+        }
         Request::Cancel { run } => {
             let reader = node.reader()?;
             match withdraw(node, &reader, &run)? {
@@ -115,6 +122,13 @@ fn run(
     {
         crate::talk::say(&format!(
             "  quarantine that has expired was not deleted: {e}"
+        ));
+    }
+    if let Some((count, first)) = pipeline::waiting(&node.reader()?, ended.run)? {
+        crate::talk::say(&format!(
+            "  {count} changed parameters revert from {} on; `keepwell runs confirm {}` keeps them",
+            crate::clock::readable(first),
+            ended.run.short()
         ));
     }
     report(ended)

@@ -29,6 +29,10 @@ pub enum Request {
         run: String,
         only: Vec<u64>,
     },
+    /// What the run changed stays.
+    Confirm {
+        run: String,
+    },
     /// Stop a run at its next safe point.
     Cancel {
         run: String,
@@ -94,6 +98,7 @@ impl Request {
             } => "run",
             Self::Resume { .. } => "runs resume",
             Self::Undo { .. } => "undo",
+            Self::Confirm { .. } => "runs confirm",
             Self::Cancel { .. } => "runs cancel",
             Self::Control { control, .. } => match control {
                 Control::Pause => "task pause",

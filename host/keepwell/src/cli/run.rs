@@ -66,12 +66,11 @@ fn print_plan(reader: &mut PlanReader, format: Format) -> Result<()> {
             Format::Table => {
                 let price = change.price();
                 format!(
-                    "{:>6}  {:<15} {:>10}  {}:{}  ({})",
+                    "{:>6}  {:<15} {:>10}  {}  ({})",
                     action.id,
                     change.kind_name(),
                     Bytes(price.bytes).to_string(),
-                    change.root(),
-                    change.path(),
+                    change.subject(),
                     action.reason
                 )
             }

@@ -10,6 +10,7 @@ use crate::pipeline;
 use crate::show::{self, Format, Live, report_lines};
 use keepwell_journal::{Filter, RunQuery, RunRow};
 use keepwell_model::id::RunId;
+use keepwell_model::param::CommitState;
 use keepwell_model::report::Report;
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::units::Bytes;
@@ -39,6 +40,10 @@ pub(crate) enum Verb {
     Cancel { run: String },
     /// Forget what `[retention]` does not keep: old runs, measurements, expired quarantine.
     Prune,
+    /// Keep what a run changed, before it reverts by itself.
+    Confirm { run: String },
+    /// Parameters that runs changed, newest first, and what became of each.
+    Changes,
     /// Finish the approved plan of a run that was interrupted.
     Resume { run: String },
 }
@@ -71,6 +76,12 @@ pub(super) fn runs(global: &Global, verb: &Verb) -> Result<Exit> {
             Ok(Exit::Done)
         }
         Verb::Resume { run } => resume(global, run),
+        Verb::Confirm { run } => {
+            let answer = global.ask(Request::Confirm { run: run.clone() })?;
+            global.show(&answer);
+            Ok(Exit::Done)
+        }
+        Verb::Changes => changes(global),
     }
 }
 
@@ -175,6 +186,35 @@ fn cancel(global: &Global, run: &str) -> Result<Exit> {
         None | Some(_) => global.ask(Request::Cancel { run: run.into() })?,
     };
     global.show(&answer);
+    Ok(Exit::Done)
+}
+
+fn changes(global: &Global) -> Result<Exit> {
+    let mut all = pipeline::changes(&node::reader(&global.dir())?)?;
+    all.reverse();
+    let head = [
+        "run", "action", "param", "old", "new", "state", "set", "reverts", "why",
+    ];
+    global.out().rows(&all, &head, |one: &pipeline::Changed| {
+        let commit = &one.commit;
+        let waits = commit.state == CommitState::Armed;
+        let reverts = if waits {
+            clock::readable(commit.deadline_ms)
+        } else {
+            String::new()
+        };
+        vec![
+            commit.run.short(),
+            commit.action.to_string(),
+            commit.param.to_string(),
+            commit.old.to_string(),
+            commit.new.to_string(),
+            commit.state.as_str().to_owned(),
+            clock::readable(commit.armed_at_ms),
+            reverts,
+            one.why.clone().unwrap_or_default(),
+        ]
+    });
     Ok(Exit::Done)
 }
 

@@ -157,6 +157,7 @@ pub fn check_task(config: &Config, task: &Task, plugin: &Installed) -> Result<Gr
         roots: &config.roots(),
         protect: &config.protected(),
         stores: &config.stores(),
+        params: &config.params,
     });
     match grant {
         Ok(grant) if problems.is_empty() => Ok(grant),

@@ -4,8 +4,9 @@ use super::place::Problem;
 use super::shape::{NodeFile, TaskFile};
 use crate::error::{Error, Result};
 use crate::node_dir::NodeDir;
-use keepwell_model::id::{RootName, SlotName, StoreName, TaskName};
+use keepwell_model::id::{ParamName, RootName, SlotName, StoreName, TaskName};
 use keepwell_model::limits::Limits;
+use keepwell_model::param::Param;
 use keepwell_model::schedule::ScheduleFile;
 use keepwell_model::state::Exit;
 use keepwell_model::store::StoreConfig;
@@ -21,6 +22,8 @@ pub struct Config {
     pub node: NodeFile,
     pub text: String,
     pub path: PathBuf,
+    /// `[params]`, checked.
+    pub params: BTreeMap<ParamName, Param>,
     pub tasks: BTreeMap<TaskName, Task>,
     pub schedules: BTreeMap<SlotName, ScheduleDoc>,
 }
@@ -134,6 +137,11 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
         problems.push(Problem::from_toml(&path, &text, &e));
         NodeFile::default()
     });
+    let (params, flaws) = super::params::resolve(dir, &node);
+    for flaw in flaws {
+        let problem = Problem::new(&path, &text, flaw.message);
+        problems.push(problem.at(&flaw.place).hint(flaw.hint));
+    }
     let mut tasks = BTreeMap::new();
     for file in toml_files(&dir.tasks())? {
         match load_task_file(&file) {
@@ -161,6 +169,7 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
         node,
         text,
         path,
+        params,
         tasks,
         schedules,
     })

@@ -2,6 +2,7 @@
 
 mod check;
 mod load;
+mod params;
 mod place;
 mod shape;
 

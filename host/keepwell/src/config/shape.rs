@@ -2,8 +2,9 @@
 
 use keepwell_journal::measurements::Retention as Measured;
 use keepwell_model::grant::GrantTable;
-use keepwell_model::id::{RootName, StoreName};
+use keepwell_model::id::{ParamName, RootName, StoreName};
 use keepwell_model::limits::LimitsTable;
+use keepwell_model::param::ParamTable;
 use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
 use keepwell_model::schedule::{PressureTable, ScheduleTable};
@@ -24,6 +25,8 @@ pub struct NodeFile {
     pub roots: BTreeMap<RootName, RootTable>,
     /// Shard stores that tasks may be granted, by name.
     pub stores: BTreeMap<StoreName, StoreConfig>,
+    /// Values that tasks may be granted to read and to propose changes of, by name.
+    pub params: BTreeMap<ParamName, ParamTable>,
     pub quarantine: QuarantineTable,
     pub retention: RetentionTable,
     pub daemon: DaemonTable,

@@ -45,6 +45,8 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     let sockets = sockets::Sockets::listen(&shared.node())?;
     let mut signals = signals::Signals::listen()?;
     shared.begun()?;
+    // What watched over these was gone for a while.
+    shared.take_back(&|_| true)?;
     tracing::info!(socket = %shared.node().dir.socket_file().display(), "ready");
     // Also while it ends: who asks then is told so.
     let door = tokio::spawn(accept(Arc::clone(&shared), sockets));
@@ -118,8 +120,10 @@ async fn keep_time(shared: Arc<Shared>) {
         let looking = Arc::clone(&shared);
         let looked = tokio::task::spawn_blocking(move || {
             pipeline::mark_cut_off(&looking.node())?;
+            let again = looking.take_back(&|_| false)?;
             going_on::approved(&looking)?;
-            looking.scheduler.look(&looking)
+            let wake = looking.scheduler.look(&looking)?;
+            Ok::<u64, Error>(again.map_or(wake, |again| wake.min(again)))
         });
         let now = shared.node().clock.now_ms();
         let sleep = match looked.await {

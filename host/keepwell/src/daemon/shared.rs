@@ -5,10 +5,11 @@ use super::scheduler::Scheduler;
 use crate::api::{self, Answer, Request};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
-use crate::pipeline::{Brake, Observer};
+use crate::pipeline::{Brake, Measured, Observer};
 use keepwell_model::event::Event;
+use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Role, may_use};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 use tokio::sync::Notify;
 
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(super) struct Shared {
     node: RwLock<Node>,
     pub(super) running: Running,
     pub(super) scheduler: Scheduler,
+    measured: Mutex<Measured>,
     /// Told when something changed that may make something due.
     pub(super) wake: Notify,
 }
@@ -26,6 +28,7 @@ impl Shared {
             node: RwLock::new(node),
             running: Running::new(),
             scheduler: Scheduler::default(),
+            measured: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -49,6 +52,13 @@ impl Shared {
         };
         node.journal.commit(node.record(None, event))?;
         Ok(())
+    }
+
+    /// Takes back every change of a parameter that is due. Gives when to look again.
+    pub(super) fn take_back(&self, restarted: &dyn Fn(RunId) -> bool) -> Result<Option<u64>> {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |what: &str| tracing::warn!("{what}");
+        crate::pipeline::take_back(&self.node(), &mut measured, restarted, &told)
     }
 
     pub(super) fn ended(&self) -> Result<()> {

@@ -4,16 +4,17 @@
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, RunLog};
 use super::{Applied, Approved, Brake};
-use crate::clock::Clock;
 use crate::node::Node;
-use keepwell_model::action::Action;
+use keepwell_model::action::{Action, Change};
 use keepwell_model::event::{Event, NotDone};
-use keepwell_model::grant::{CleanGrant, Grant};
+use keepwell_model::grant::{CleanGrant, ConfigWriteGrant, Grant};
 use keepwell_model::id::{RootName, RunId};
+use keepwell_model::param::{Param, ParamChange};
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Code, Progress, Refusal};
 use keepwell_node::in_use::InUse;
-use keepwell_node::quarantine::Quarantine;
+use keepwell_node::params::ConfigWrite;
+use keepwell_node::quarantine::{Quarantine, Settled};
 use keepwell_node::root::Root;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -85,14 +86,7 @@ fn carry_out(
         }
         hands.refresh();
         log.tell(Event::Intended { first, last })?;
-        let done = hands.batch(&batch, brake, |done| {
-            log.progress(&Progress {
-                done: first + done,
-                total,
-                unit: "actions".into(),
-                note: "applying".into(),
-            });
-        });
+        let done = hands.batch(&batch, brake, total, log)?;
         hands.sync()?;
         let reached = done.reached;
         if reached > 0 {
@@ -111,9 +105,12 @@ fn carry_out(
 
 /// The actuators of one run, and what bounds them.
 pub(super) struct Hands {
-    clean: CleanGrant,
+    /// What was granted to be moved aside, and to be set.
+    clean: Option<CleanGrant>,
+    config: Option<ConfigWriteGrant>,
+    run: RunId,
+    node: Node,
     roots: BTreeMap<RootName, (Root, Quarantine)>,
-    clock: Clock,
     in_use: InUse,
     looked: Instant,
     began: Instant,
@@ -173,13 +170,7 @@ impl Hands {
         plan: &Path,
         roots: impl Iterator<Item = &'r RootName>,
     ) -> Result<Self, Halt> {
-        let clean = grant.clean.clone().ok_or_else(|| {
-            Halt::end(
-                RunState::Denied,
-                "`storage-clean` is not granted any more",
-                None,
-            )
-        })?;
+        let clean = &grant.clean;
         let stores: Vec<_> = node
             .config
             .stores()
@@ -188,7 +179,8 @@ impl Hands {
             .collect();
         let mut opened = BTreeMap::new();
         for name in roots {
-            let path = clean.roots.get(name).ok_or_else(|| {
+            let granted = clean.as_ref().and_then(|c| c.roots.get(name));
+            let path = granted.ok_or_else(|| {
                 Halt::end(
                     RunState::Denied,
                     format!("root `{name}` is not granted any more"),
@@ -202,9 +194,11 @@ impl Hands {
         }
         let now = Instant::now();
         let mut hands = Self {
-            clean,
+            clean: clean.clone(),
+            config: grant.config_write.clone(),
+            run,
+            node: node.clone(),
             roots: opened,
-            clock: node.clock.clone(),
             in_use: InUse::none(),
             looked: now,
             began: now,
@@ -230,40 +224,81 @@ impl Hands {
         }
     }
 
-    pub(super) fn quarantine(&self, action: &Action) -> Result<&Quarantine, Refusal> {
-        self.roots
-            .get(action.change.root())
+    fn quarantine(&self, action: &Action) -> Result<&Quarantine, Refusal> {
+        let root = action.change.root();
+        root.and_then(|root| self.roots.get(root))
             .map(|(_, q)| q)
             .ok_or_else(|| Refusal::denied("its root is not granted"))
     }
 
-    pub(super) fn one(&self, action: &Action) -> Result<(), Refusal> {
+    /// What a crash left of an action: one actuator for each kind.
+    pub(super) fn settled(&self, action: &Action) -> Result<Settled, Refusal> {
+        match &action.change {
+            Change::Quarantine { .. } | Change::QuarantineTree { .. } => {
+                self.quarantine(action).map(|q| q.settled(action))
+            }
+            Change::ConfigWrite(_) => Ok(ConfigWrite::new(self.run).settled(action)),
+        }
+    }
+
+    /// Carries out one action, or says why not.
+    pub(super) fn one(
+        &self,
+        action: &Action,
+        log: &mut RunLog<'_>,
+    ) -> Result<Result<(), Refusal>, Halt> {
+        match &action.change {
+            Change::Quarantine { .. } | Change::QuarantineTree { .. } => {
+                Ok(self.move_aside(action))
+            }
+            Change::ConfigWrite(change) => match self.param(change) {
+                Ok(param) => super::changes::set(&self.node, self.run, action, param, log),
+                Err(no) => Ok(Err(no)),
+            },
+        }
+    }
+
+    fn move_aside(&self, action: &Action) -> Result<(), Refusal> {
+        let clean = self
+            .clean
+            .as_ref()
+            .ok_or_else(|| Refusal::denied("`storage-clean` is not granted any more"))?;
         let quarantine = self.quarantine(action)?;
-        quarantine.check(
-            action,
-            &self.clean.budget,
-            self.clock.now_ms(),
-            &self.in_use,
-        )?;
+        let now_ms = self.node.clock.now_ms();
+        quarantine.check(action, &clean.budget, now_ms, &self.in_use)?;
         quarantine.apply(action)
+    }
+
+    fn param(&self, change: &ParamChange) -> Result<&Param, Refusal> {
+        let config = self
+            .config
+            .as_ref()
+            .ok_or_else(|| Refusal::denied("`config-write` is not granted any more"))?;
+        config.param(change.param.as_str()).map(|(_, param)| param)
     }
 
     fn batch(
         &mut self,
         batch: &[Action],
         brake: &Brake,
-        mut progress: impl FnMut(u64),
-    ) -> BatchDone {
+        total: u64,
+        log: &mut RunLog<'_>,
+    ) -> Result<BatchDone, Halt> {
         let mut result = BatchDone::default();
         for (i, action) in batch.iter().enumerate() {
             if i % 64 == 0 {
-                progress(i as u64);
+                log.progress(&Progress {
+                    done: action.id,
+                    total,
+                    unit: "actions".into(),
+                    note: "applying".into(),
+                });
                 result.stop = self.must_stop(brake);
             }
             if result.stop.is_some() {
                 break;
             }
-            let one = self.one(action);
+            let one = self.one(action, log)?;
             if let Err(refusal) = &one
                 && refusal.code == Code::Io
             {
@@ -279,7 +314,7 @@ impl Hands {
             self.done += 1;
             self.pace();
         }
-        result
+        Ok(result)
     }
 
     /// Stopped from outside, or out of time. Checked between actions, never within one.
@@ -292,7 +327,7 @@ impl Hands {
                 ..stop
             });
         }
-        let most = self.clean.budget.max_time;
+        let most = self.clean.as_ref()?.budget.max_time;
         (self.began.elapsed() > most.0).then(|| Stop {
             state: RunState::Limited,
             why: format!("applying took longer than {most}"),
@@ -302,7 +337,7 @@ impl Hands {
 
     /// No more than the granted rate of actions a second.
     fn pace(&self) {
-        let rate = self.clean.budget.max_rate;
+        let rate = self.clean.as_ref().map_or(0, |c| c.budget.max_rate);
         if rate == 0 {
             return;
         }

@@ -7,10 +7,12 @@ use keepwell_model::action::RelPath;
 use keepwell_model::event::Event;
 use keepwell_model::grant::Grant;
 use keepwell_model::limits::LimitName;
+use keepwell_model::param::Commit;
 use keepwell_model::words::Refusal;
 use keepwell_node::in_use::InUse;
+use keepwell_node::params::ConfigWrite;
 use keepwell_node::root::Root;
-use keepwell_sandbox::{Answer, Ask, Broker, Proposal, Stop, Told};
+use keepwell_sandbox::{Answer, Ask, Broker, ParamSheet, Proposal, Stop, Told};
 use std::sync::Arc;
 
 /// The host's side of one worker: writes down what it tells and answers what it asks.
@@ -22,6 +24,8 @@ pub(super) struct Desk<'a, 'b> {
     stage: &'static str,
     cpu: Option<Result<keepwell_node::metrics::Cpu, Refusal>>,
     in_use: Option<Arc<InUse>>,
+    /// Changes of parameters, read once for a look.
+    history: Option<Vec<Commit>>,
     pub(super) halted: Option<Halt>,
 }
 
@@ -41,6 +45,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             stage,
             cpu: None,
             in_use: None,
+            history: None,
             halted: None,
         }
     }
@@ -190,11 +195,47 @@ impl Broker for Desk<'_, '_> {
             Ask::ProposeTree {
                 root, path, reason, ..
             } => Answer::ProposedTree(self.propose_tree(&root, path, &reason)),
+            Ask::Param { name } => Answer::Param(self.param(&name)),
+            Ask::ProposeConfig {
+                name,
+                value,
+                reason,
+            } => Answer::ProposedConfig(self.propose_config(&name, &value, &reason)),
         }
     }
 }
 
 impl Desk<'_, '_> {
+    fn history(&mut self) -> Result<&[Commit], Refusal> {
+        if self.history.is_none() {
+            let known = super::changes::history(self.node);
+            self.history = Some(known.map_err(|e| Refusal::io(e.message))?);
+        }
+        Ok(self.history.as_deref().unwrap_or_default())
+    }
+
+    fn param(&mut self, name: &str) -> Result<ParamSheet, Refusal> {
+        let config = (self.grant.config_read.as_ref())
+            .ok_or_else(|| Refusal::denied("`config-read` is not granted"))?;
+        let (name, param) = config.param(name)?;
+        let standing = ConfigWrite::new(self.log.run()).read(param)?;
+        let history = self.history()?;
+        Ok(super::sheet::sheet(
+            name,
+            param,
+            &standing.held.value,
+            history,
+        ))
+    }
+
+    fn propose_config(&mut self, name: &str, value: &str, reason: &str) -> Result<u64, Refusal> {
+        self.history()?;
+        let history = self.history.as_deref().unwrap_or_default();
+        let hand = ConfigWrite::new(self.log.run());
+        let desk = self.proposals.as_mut().ok_or_else(not_in_review)?;
+        desk.take_param(&hand, history, name, value, reason)
+    }
+
     fn journaled<T>(
         &self,
         store: &str,

@@ -8,6 +8,7 @@
 mod admit;
 mod apply;
 mod brake;
+mod changes;
 mod desk;
 mod gate;
 mod look;
@@ -18,9 +19,11 @@ mod recover;
 mod remember;
 mod retention;
 mod run_log;
+mod sheet;
 mod undo;
 
 pub use brake::Brake;
+pub use changes::{Changed, GUARD_METRICS, Measured, changes, confirm, take_back, waiting};
 pub use gate::Asked;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};

@@ -69,10 +69,13 @@ impl SealedPlan {
         self.files += price.files;
         self.bytes += price.bytes;
         self.effects.insert(Effect::of(change));
-        match self.per_root.get_mut(change.root()) {
+        let Some(root) = change.root() else {
+            return;
+        };
+        match self.per_root.get_mut(root) {
             Some(taken) => *taken += price.files,
             None => {
-                self.per_root.insert(change.root().clone(), price.files);
+                self.per_root.insert(root.clone(), price.files);
             }
         }
     }

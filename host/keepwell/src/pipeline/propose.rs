@@ -6,15 +6,17 @@ use super::run_log::Halt;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use keepwell_model::action::{Action, Change, EntryKind, Price, RelPath};
 use keepwell_model::budget::{AgeBy, Spent};
-use keepwell_model::grant::{CleanGrant, Grant};
-use keepwell_model::id::RootName;
+use keepwell_model::grant::{CleanGrant, ConfigWriteGrant, Grant};
+use keepwell_model::id::{ParamName, RootName};
+use keepwell_model::param::{Commit, may_write};
 use keepwell_model::state::RunState;
 use keepwell_model::units::{Bytes, Share};
 use keepwell_model::words::{Refusal, printable};
 use keepwell_node::in_use::InUse;
+use keepwell_node::params::ConfigWrite;
 use keepwell_node::root::Root;
 use keepwell_sandbox::Proposal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A reason is a few words; the plan is not a place to store things.
 const REASON_MAX_BYTES: usize = 256;
@@ -22,9 +24,13 @@ const REASON_MAX_BYTES: usize = 256;
 /// Takes proposals into the plan, or refuses them one by one.
 pub(super) struct Proposals {
     clean: Option<CleanGrant>,
+    config: Option<ConfigWriteGrant>,
+    /// Parameters proposed in this run.
+    params: BTreeSet<ParamName>,
     roots: BTreeMap<RootName, Root>,
     protected: BTreeMap<RootName, GlobSet>,
     spent: Spent,
+    changed: u64,
     pub(super) writer: PlanWriter,
     actions_max: u64,
     over_limit: bool,
@@ -51,9 +57,12 @@ impl Proposals {
         }
         Ok(Self {
             clean: grant.clean.clone().map(|clean| shrunk(clean, scope)),
+            config: grant.config_write.clone(),
+            params: BTreeSet::new(),
             roots,
             protected,
             spent: Spent::default(),
+            changed: 0,
             writer,
             actions_max: grant.limits.actions,
             over_limit: false,
@@ -161,6 +170,34 @@ impl Proposals {
         })
     }
 
+    /// `history`: every change of a parameter this node knows of.
+    pub(super) fn take_param(
+        &mut self,
+        hand: &ConfigWrite,
+        history: &[Commit],
+        name: &str,
+        value: &str,
+        reason: &str,
+    ) -> Result<u64, Refusal> {
+        let config = self
+            .config
+            .as_ref()
+            .ok_or_else(|| Refusal::denied("`config-write` is not granted"))?;
+        let (name, param) = config.param(name)?;
+        let value = param.shape.parse(value)?;
+        if self.params.contains(name) {
+            return Err(Refusal::busy(format!(
+                "a change of `{name}` is in the plan of this run already"
+            )));
+        }
+        let change = hand.plan(name, param, &value)?;
+        may_write(name, param, history, &change.old.value, self.now_ms)?;
+        let name = name.clone();
+        let id = self.take(Change::ConfigWrite(change), reason)?;
+        self.params.insert(name);
+        Ok(id)
+    }
+
     fn check_age(&self, told_ms: u64) -> Result<(), Refusal> {
         let least = self.clean()?.budget.min_age;
         if told_ms.saturating_add(least.as_millis()) > self.now_ms {
@@ -176,7 +213,9 @@ impl Proposals {
                 "a reason is at most {REASON_MAX_BYTES} bytes"
             )));
         }
-        if let Some(refusal) = self.protects(change.root(), change.path().as_bytes()) {
+        if let (Some(root), Some(path)) = (change.root(), change.path())
+            && let Some(refusal) = self.protects(root, path.as_bytes())
+        {
             return Err(refusal);
         }
         if self.writer.actions() >= self.actions_max {
@@ -184,11 +223,19 @@ impl Proposals {
             return Err(Refusal::limit("the plan is full"));
         }
         let price: Price = change.price();
-        let clean = self
-            .clean
-            .as_ref()
-            .ok_or_else(|| Refusal::denied("`storage-clean` is not granted"))?;
-        clean.budget.charge(&mut self.spent, price)?;
+        match &change {
+            Change::Quarantine { .. } | Change::QuarantineTree { .. } => {
+                let budget = self.clean()?.budget.clone();
+                budget.charge(&mut self.spent, price)?;
+            }
+            Change::ConfigWrite(_) => {
+                let config = self
+                    .config
+                    .as_ref()
+                    .ok_or_else(|| Refusal::denied("`config-write` is not granted"))?;
+                config.charge(&mut self.changed, price)?;
+            }
+        }
         let id = self.writer.actions();
         let action = Action {
             id,

@@ -24,12 +24,18 @@ use std::sync::PoisonError;
 /// Opens the node for a verb that changes something, and marks what a crash left unfinished.
 pub fn open(dir: NodeDir) -> Result<Node> {
     let node = Node::open(dir)?;
-    for run in mark_interrupted(&node)? {
+    let cut_off = mark_interrupted(&node)?;
+    for run in &cut_off {
         let short = run.short();
         crate::talk::say(&format!(
             "run {short} did not end when the host last stopped: marked interrupted"
         ));
     }
+    // Nobody watched over what a run that was cut off had changed. The rest is watched by the daemon,
+    // or by nobody, and then the first command after its deadline takes it back.
+    let told = |what: &str| crate::talk::say(what);
+    let restarted = |run: RunId| cut_off.contains(&run);
+    super::take_back(&node, &mut super::Measured::default(), &restarted, &told)?;
     Ok(node)
 }
 
@@ -207,12 +213,11 @@ pub(super) fn settle(
     let batch = reader.batch(size).map_err(Halt::failed)?;
     let mut result = BatchDone::default();
     for action in &batch {
-        let settled = hands.quarantine(action).map(|q| q.settled(action));
-        let one = match settled {
+        let one = match hands.settled(action) {
             Ok(Settled::Applied) => Ok(()),
-            Ok(Settled::NotApplied) => hands.one(action),
+            Ok(Settled::NotApplied) => hands.one(action, log)?,
             Ok(Settled::Unknown) => Err(Refusal::gone(
-                "after the crash it is neither in its place nor in quarantine",
+                "after the crash it is neither as it was nor as it was to be",
             )),
             Err(refusal) => Err(refusal),
         };

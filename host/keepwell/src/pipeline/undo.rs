@@ -1,10 +1,10 @@
-//! Undo: what a run moved aside goes back, last first, each batch with its own intent.
+//! Undo: what a run moved aside or set goes back, last first, each batch with its own intent.
 
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, Observer, RunLog};
 use crate::error::{Error, Result};
 use crate::node::Node;
-use keepwell_model::action::Action;
+use keepwell_model::action::{Action, Change};
 use keepwell_model::event::{Event, NotDone, Record};
 use keepwell_model::id::{RootName, RunId};
 use keepwell_model::report::Report;
@@ -54,7 +54,9 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
     let mut hands = BTreeMap::new();
     let mut whole = BTreeSet::new();
     for action in &applied {
-        let name = action.change.root();
+        let Some(name) = action.change.root() else {
+            continue;
+        };
         if hands.contains_key(name) || whole.contains(name) {
             continue;
         }
@@ -69,12 +71,12 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    applied.retain(|a| !whole.contains(a.change.root()));
+    applied.retain(|a| a.change.root().is_none_or(|root| !whole.contains(root)));
     if applied.is_empty() {
         return Ok(report);
     }
     let mut log = RunLog::reopen(node, report, observer);
-    let ended = put_back(&applied, &hands, &mut log);
+    let ended = put_back(node, run, &applied, &hands, &mut log);
     let ended = ended.and_then(|()| {
         for (_, quarantine) in hands.values() {
             quarantine.finish_undo()?;
@@ -136,6 +138,8 @@ fn applied_actions(
 }
 
 fn put_back(
+    node: &Node,
+    run: RunId,
     applied: &[Action],
     hands: &BTreeMap<RootName, (Root, Quarantine)>,
     log: &mut RunLog<'_>,
@@ -150,7 +154,17 @@ fn put_back(
         log.tell(Event::UndoIntended { first, last })?;
         let mut not_done = vec![];
         for action in batch.iter().rev() {
-            if let Err(refusal) = one(hands, action) {
+            let undone = match &action.change {
+                Change::Quarantine { .. } | Change::QuarantineTree { .. } => one(hands, action),
+                Change::ConfigWrite(_) => match super::changes::undo(node, run, action) {
+                    Ok(event) => {
+                        log.tell(event)?;
+                        Ok(())
+                    }
+                    Err(refusal) => Err(refusal),
+                },
+            };
+            if let Err(refusal) = undone {
                 let code = refusal.code.as_str().to_owned();
                 not_done.push(NotDone {
                     action: action.id,
@@ -181,8 +195,9 @@ fn put_back(
 }
 
 fn one(hands: &BTreeMap<RootName, (Root, Quarantine)>, action: &Action) -> Result<(), Refusal> {
-    let (_, quarantine) = hands
-        .get(action.change.root())
+    let root = action.change.root();
+    let (_, quarantine) = root
+        .and_then(|root| hands.get(root))
         .ok_or_else(|| Refusal::denied("its root is not there"))?;
     quarantine.undo(action).map(|_| ())
 }

@@ -36,6 +36,7 @@ pub const VERBS: &[(&str, Role)] = &[
     ("runbook list", Role::Viewer),
     ("runs cancel", Role::Operator),
     ("runs changes", Role::Viewer),
+    ("runs confirm", Role::Operator),
     ("runs follow", Role::Viewer),
     ("runs list", Role::Viewer),
     ("runs prune", Role::Operator),

@@ -1,7 +1,7 @@
 //! Before a move: whether the entry is still what the plan saw, and may be moved now.
 
 use super::Quarantine;
-use super::place::{planned, same_moved};
+use super::place::same_moved;
 use crate::at::{Facts, open_directory, refused};
 use crate::in_use::InUse;
 use crate::root::Root;
@@ -23,11 +23,9 @@ impl Quarantine {
         now_ms: u64,
         in_use: &InUse,
     ) -> Result<(), Refusal> {
-        let path = action.change.path();
-        self.own_root(action)?;
+        let (path, kind, identity) = self.planned(action)?;
         let parent = self.parent(path)?;
         let facts = self.look(&parent, path)?;
-        let (kind, identity) = planned(&action.change);
         if facts.kind == EntryKind::Other {
             return Err(Refusal::denied(format!("`{path}` is a special file")));
         }
@@ -60,16 +58,17 @@ impl Quarantine {
             told_ms(&facts, budget.age_by)
         };
         let told = match &action.change {
-            Change::Quarantine { .. } => {
+            // What moves nothing was refused above.
+            Change::Quarantine { .. } | Change::ConfigWrite(_) => {
                 if kind == EntryKind::Directory && !self.is_empty(&parent, path)? {
                     return Err(Refusal::busy(format!("directory `{path}` is not empty")));
                 }
                 told
             }
-            Change::QuarantineTree { survey, .. } => {
+            Change::QuarantineTree { root, survey, .. } => {
                 let fd = self.root.as_fd().try_clone_to_owned();
                 let fd = fd.map_err(|e| Refusal::io(format!("cannot open the root again: {e}")))?;
-                let root = Root::from_fd(action.change.root().clone(), fd)?;
+                let root = Root::from_fd(root.clone(), fd)?;
                 let (now, newest) = survey_by(&root, path, in_use, budget.age_by)?;
                 if now.fingerprint != survey.fingerprint {
                     return Err(self.changed(path, "something in it changed"));

@@ -33,14 +33,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// A seam for tests: asked before each step that changes something; an error is taken for the
 /// kernel's.
 pub trait Fault: Send + Sync + std::fmt::Debug {
-    /// `step` is `rename`, `look` (after a rename), `rename-back`, `undo` or `fsync`.
+    /// `step` is `rename`, `look` (after a rename), `rename-back`, `undo` or `fsync`; for parameters
+    /// also `create`, `write`, `exchange`, `unlink` or `sysctl`.
     fn before(&self, step: &'static str) -> Result<(), Errno>;
 }
 
 /// What became of an undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undone {
-    /// Moved back now.
+    /// Put back now.
     Restored,
     /// It was in its place already.
     WasThere,
@@ -49,11 +50,11 @@ pub enum Undone {
 /// What a look after a crash tells about an action whose outcome is not in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// The entry lies in quarantine.
+    /// The entry lies in quarantine; the new value stands.
     Applied,
-    /// The entry is still in its place.
+    /// The entry is still in its place; the old value stands.
     NotApplied,
-    /// It is in neither place, or in both.
+    /// It is in neither place, or in both; another value stands.
     Unknown,
 }
 

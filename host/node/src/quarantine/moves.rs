@@ -1,6 +1,6 @@
 //! The moves themselves: aside, back at the last moment, back by undo; and where an entry is.
 
-use super::place::{is_same, planned, same_moved};
+use super::place::{is_same, same_moved};
 use super::{Quarantine, Settled, Undone};
 use crate::at::{look, refused};
 use keepwell_model::action::{Action, EntryKind, RelPath};
@@ -13,10 +13,8 @@ impl Quarantine {
     /// Moves the entry to quarantine. Applying again what was applied changes nothing. An entry
     /// that turns out to be another one than planned is moved back and refused as `gone`.
     pub fn apply(&self, action: &Action) -> Result<(), Refusal> {
-        self.own_root(action)?;
-        let path = action.change.path();
+        let (path, kind, identity) = self.planned(action)?;
         let id = action.id.to_string();
-        let (kind, identity) = planned(&action.change);
         let parent = self.parent(path)?;
         let before = self.look_at_parent(&parent, path)?;
         let moved = self.fault("rename").and_then(|()| {
@@ -100,9 +98,7 @@ impl Quarantine {
     /// Moves the entry back to its place, never over anything. The parent's modification time is
     /// put back too when nobody but this run changed the parent.
     pub fn undo(&self, action: &Action) -> Result<Undone, Refusal> {
-        self.own_root(action)?;
-        let path = action.change.path();
-        let (_, identity) = planned(&action.change);
+        let (path, _, identity) = self.planned(action)?;
         let id = action.id.to_string();
         let cannot = format!("cannot put back `{path}`");
         let held = match look(self.folder.fd(), &id) {
@@ -156,8 +152,9 @@ impl Quarantine {
 
     /// Where the entry is now: after a crash this decides what the outcome was.
     pub fn settled(&self, action: &Action) -> Settled {
-        let path = action.change.path();
-        let (_, identity) = planned(&action.change);
+        let Ok((path, _, identity)) = self.planned(action) else {
+            return Settled::Unknown;
+        };
         let held = look(self.folder.fd(), action.id.to_string());
         let there = self.parent(path).and_then(|p| self.look(&p, path));
         let in_place = matches!(&there, Ok(facts) if is_same(facts, &identity));

@@ -12,15 +12,34 @@ use std::sync::Arc;
 const PARENT_REUSE_MAX: u32 = 64;
 
 impl Quarantine {
-    pub(super) fn own_root(&self, action: &Action) -> Result<(), Refusal> {
-        if action.change.root().as_str() == self.root_name {
-            return Ok(());
+    /// What the action is to move, if that lies in this root.
+    pub(super) fn planned<'a>(&self, action: &'a Action) -> Result<Planned<'a>, Refusal> {
+        let (root, planned) = match &action.change {
+            Change::Quarantine {
+                root,
+                path,
+                kind,
+                identity,
+            } => (root, (path, *kind, *identity)),
+            Change::QuarantineTree {
+                root,
+                path,
+                identity,
+                ..
+            } => (root, (path, EntryKind::Directory, *identity)),
+            Change::ConfigWrite(_) => {
+                return Err(Refusal::invalid(format!(
+                    "action {} moves nothing",
+                    action.id
+                )));
+            }
+        };
+        if root.as_str() == self.root_name {
+            return Ok(planned);
         }
         Err(Refusal::invalid(format!(
-            "action {} is about root `{}`, this is the quarantine of `{}`",
-            action.id,
-            action.change.root(),
-            self.root_name
+            "action {} is about root `{root}`, this is the quarantine of `{}`",
+            action.id, self.root_name
         )))
     }
 
@@ -87,12 +106,8 @@ impl Quarantine {
     }
 }
 
-pub(super) const fn planned(change: &Change) -> (EntryKind, Identity) {
-    match change {
-        Change::Quarantine { kind, identity, .. } => (*kind, *identity),
-        Change::QuarantineTree { identity, .. } => (EntryKind::Directory, *identity),
-    }
-}
+/// Path, kind and identity of what is to be moved.
+pub(super) type Planned<'a> = (&'a RelPath, EntryKind, Identity);
 
 /// The same inode: what an entry stays through a rename and a change.
 pub(super) const fn is_same(facts: &Facts, identity: &Identity) -> bool {

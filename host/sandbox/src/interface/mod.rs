@@ -1,5 +1,6 @@
 //! The host side of the contract, one file for each interface.
 
+mod config;
 mod core;
 mod metrics;
 mod shards;
@@ -21,7 +22,9 @@ pub(crate) mod bindings {
     });
 
     pub(crate) use self::exports::keepwell::task::task;
-    pub(crate) use self::keepwell::task::{core, metrics, shards, storage, storage_clean, types};
+    pub(crate) use self::keepwell::task::{
+        config_read, config_write, core, metrics, shards, storage, storage_clean, types,
+    };
 }
 
 use crate::ctx::Ctx;
@@ -42,5 +45,7 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     bindings::storage::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::storage_clean::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::shards::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    bindings::config_read::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    bindings::config_write::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     Ok(linker)
 }

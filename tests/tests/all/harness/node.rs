@@ -63,6 +63,13 @@ impl Node {
         std::fs::write(self.dir().join("keepwell.toml"), text).unwrap();
     }
 
+    /// Adds to `keepwell.toml`.
+    pub(crate) fn configure_more(&self, more: &str) {
+        let path = self.dir().join("keepwell.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}\n{more}")).unwrap();
+    }
+
     /// Writes a file of `tasks/`.
     pub(crate) fn task(&self, name: &str, text: &str) {
         let path = self.dir().join("tasks").join(format!("{name}.toml"));
@@ -168,7 +175,14 @@ fn prototype() -> PathBuf {
         "--tier",
         "own",
     ];
-    for capability in ["metrics", "storage", "storage-clean", "shards"] {
+    for capability in [
+        "metrics",
+        "storage",
+        "storage-clean",
+        "shards",
+        "config-read",
+        "config-write",
+    ] {
         trust.extend(["--capability", capability]);
     }
     keepwell(Some(&node), &trust).exits(0);

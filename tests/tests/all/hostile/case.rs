@@ -214,6 +214,14 @@ fn scene() -> Node {
     std::fs::write(store.join("SHA256SUMS"), sums).unwrap();
     node.configure(&[("tmp", &root)], &[("store", "sha256sums", &store)]);
     std::fs::write(node.scratch().join("secret"), "secret").unwrap();
+    let file = node.scratch().join("app.toml");
+    std::fs::write(&file, "size = 10\nother = 1\n").unwrap();
+    node.configure_more(&format!(
+        "[params.pool]\nfile = {file:?}\nformat = 'toml'\nkey = 'size'\ntype = 'integer'\n\
+         min = 0\nmax = 100\nstep = 10\n\
+         [params.secret]\nfile = {file:?}\nformat = 'toml'\nkey = 'other'\ntype = 'integer'\n\
+         min = 0\nmax = 100\n"
+    ));
     std::fs::create_dir_all(root.join("a/b")).unwrap();
     std::fs::write(root.join("aa-young"), "young").unwrap();
     for n in 0..20 {

@@ -171,3 +171,26 @@ pub(super) fn forgeries_are_refused(_: &Node, report: &Report) {
     assert_eq!(report.applied.done, 0);
     assert!(report.plan.is_none());
 }
+
+/// Of everything proposed, one change is within the grant; it is made, and nothing else.
+pub(super) fn only_what_may_be_set(node: &Node, report: &Report) {
+    let said = data(report);
+    let codes: Vec<&str> = said["codes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| c.as_str().unwrap())
+        .collect();
+    let names = ["denied"; 4];
+    assert_eq!(codes[..4], names);
+    assert_eq!(codes[4..7], ["limit"; 3]);
+    assert!(
+        codes[7..].iter().all(|code| *code == "invalid"),
+        "{codes:?}"
+    );
+    assert_eq!(said["read"], "denied");
+    assert_eq!(said["taken"], 1);
+    assert_eq!(report.applied.done, 1);
+    let file = std::fs::read_to_string(node.scratch().join("app.toml")).unwrap();
+    assert_eq!(file, "size = 20\nother = 1\n");
+}

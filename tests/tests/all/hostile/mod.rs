@@ -42,6 +42,8 @@ limits!(
 const METRICS: &str = "metrics = {}\n";
 const STORAGE: &str = "storage = { roots = ['tmp'] }\n";
 const SHARDS: &str = "shards = { stores = ['store'] }\n";
+const CONFIG: &str =
+    "config-read = { params = ['pool'] }\nconfig-write = { params = ['pool'], max-changes = 2 }\n";
 const CLEAN: &str =
     "storage-clean = { roots = ['tmp'], max-files = 100, max-share = '100%', min-age = '1h' }\n";
 
@@ -70,6 +72,7 @@ hostile! {
     findings_fat: "findings-fat" => Case::limited(LimitName::Findings).check(checks::findings_are_bounded);
     metrics_flood: "metrics-flood" => Case::limited(LimitName::Metrics).limits("metrics = 50").check(checks::fifty_metrics);
     checkpoint_flood: "checkpoint-flood" => Case::limited(LimitName::Call).memory_mib(64).check(checks::few_checkpoints);
+    config_outside: "config-outside" => Case::done().memory_mib(64).grant(&[CONFIG]).check(checks::only_what_may_be_set);
     absurd_lengths: "absurd-lengths" => Case::done().grant(&[METRICS, STORAGE]).check(checks::lengths_are_bounded);
     handle_leak: "handle-leak" => Case::done().grant(&[STORAGE]).check(checks::eight_walkers);
     handle_leak_limited: "handle-leak" => Case::limited(LimitName::Handles).limits("handles = 4").grant(&[STORAGE]);
