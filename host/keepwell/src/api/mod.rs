@@ -3,6 +3,7 @@
 
 mod approvals;
 mod client;
+mod controls;
 mod frame;
 mod perform;
 mod plugins;

@@ -186,7 +186,8 @@ pub fn bad(problems: Vec<Problem>) -> Error {
 pub fn load_task_file(path: &Path) -> Result<Task> {
     let text = read(path)?;
     let one = |problem: Problem| bad(vec![problem]);
-    let name = TaskName::new(stem(path)).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
+    let name =
+        TaskName::new(stem(path)).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
     let file: TaskFile =
         toml::from_str(&text).map_err(|e| one(Problem::from_toml(path, &text, &e)))?;
     let limits = file.limits.resolve().map_err(|e| {
@@ -202,10 +203,14 @@ pub fn load_task_file(path: &Path) -> Result<Task> {
 }
 
 pub fn load_schedule_file(path: &Path) -> Result<ScheduleDoc> {
-    let text = read(path)?;
+    parse_schedule(path, read(path)?)
+}
+
+/// The schedule that `text` is, in the file that it is or will be.
+pub fn parse_schedule(path: &Path, text: String) -> Result<ScheduleDoc> {
     let one = |problem: Problem| bad(vec![problem]);
-    let name = SlotName::new(stem(path))
-        .map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
+    let name =
+        SlotName::new(stem(path)).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;
     let file = toml::from_str(&text).map_err(|e| one(Problem::from_toml(path, &text, &e)))?;
     Ok(ScheduleDoc {
         name,

@@ -1,5 +1,6 @@
 //! The daemon: holds the node, serves its socket, runs what is due, and ends in order.
 
+mod asked;
 mod going_on;
 mod running;
 mod scheduler;
@@ -55,7 +56,10 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     }
     clock.abort();
     shared.running.drain();
-    tracing::info!("ending: no new runs; waiting for {} under way", shared.running.count());
+    tracing::info!(
+        "ending: no new runs; waiting for {} under way",
+        shared.running.count()
+    );
     loop {
         tokio::select! {
             () = shared.running.ended() => break,

@@ -133,7 +133,8 @@ fn due_again<'a>(
         Event::RunDue { set, .. } => Some((set.clone(), r.actor.clone())),
         _ => None,
     });
-    let (set, actor) = begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
+    let (set, actor) =
+        begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
     let words: BTreeMap<String, serde_json::Value> = match &set {
         Some(json) => serde_json::from_str(json)
             .map_err(|e| Error::failed(format!("the journal's settings cannot be read: {e}")))?,
@@ -149,6 +150,7 @@ fn due_again<'a>(
         requester: actor.strip_prefix("uid:").and_then(|uid| uid.parse().ok()),
         settings: task.settings_json(&words),
         slot: None,
+        asked: None,
         scope: Share::ALL,
         window: None,
         set,
