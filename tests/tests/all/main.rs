@@ -17,6 +17,7 @@ mod full_disk;
 mod harness;
 mod hostile;
 mod journal;
+mod schedule_verbs;
 mod stores;
 mod tidy;
 mod transcripts;

@@ -12,6 +12,9 @@ mod plugin;
 mod quarantine;
 mod run;
 mod runs;
+mod schedule;
+mod schedule_check;
+mod schedule_edit;
 mod status;
 mod store;
 mod task;
@@ -120,6 +123,9 @@ enum Verb {
     /// Hold the node and run what is due, until told to end by SIGTERM. SIGHUP reads the
     /// configuration again.
     Daemon(daemon::Args),
+    /// What runs when: make, change, check and look ahead.
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
     /// Plans that wait for a second person.
     #[command(subcommand)]
     Approvals(approvals::Verb),
@@ -170,6 +176,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Audit(verb) => audit::audit(global, &verb),
         Verb::Store(verb) => store::store(global, &verb),
         Verb::Daemon(args) => daemon::daemon(global, &args),
+        Verb::Schedule(verb) => schedule::schedule(global, &verb),
         Verb::Approvals(verb) => approvals::approvals(global, &verb),
         Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
     }
