@@ -36,7 +36,7 @@ pub(super) fn done(node: &Node, task: &str, slot: Option<u64>, reason: &str) -> 
         let pattern = &line.schedule.pattern;
         let due = pattern
             .last_at_or_before(slot.unwrap_or(now))
-            .map_err(lost)?;
+            .map_err(|e| lost(&e))?;
         if let Some(due) = due.filter(|due| newest.is_none_or(|(newest, _)| *due > newest)) {
             newest = Some((due, line));
         }
@@ -91,7 +91,7 @@ pub(super) fn backfill(
     let pattern = &line.schedule.pattern;
     let slots = pattern
         .count(from.saturating_sub(1), to)
-        .map_err(lost)?
+        .map_err(|e| lost(&e))?
         .slots;
     if !(1..=BACKFILL_MAX).contains(&slots) {
         return Err(Error::usage(format!(
@@ -155,6 +155,6 @@ fn lines_of(node: &Node, task: &str, schedule: Option<&str>) -> Result<Vec<Line>
     Ok(lines)
 }
 
-fn lost(why: NoSlot) -> Error {
-    Error::usage(chain(&why))
+fn lost(why: &NoSlot) -> Error {
+    Error::usage(chain(why))
 }

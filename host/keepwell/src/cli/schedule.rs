@@ -277,7 +277,7 @@ pub(super) fn coming(lines: &[Line], now: u64, count: u64) -> Result<Vec<Coming>
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let mut all = vec![];
     for line in lines {
-        for at in line.schedule.upcoming(now, count).map_err(lost)? {
+        for at in line.schedule.upcoming(now, count).map_err(|e| lost(&e))? {
             all.push((at, line));
         }
     }
@@ -285,7 +285,7 @@ pub(super) fn coming(lines: &[Line], now: u64, count: u64) -> Result<Vec<Coming>
     all.truncate(count);
     let row = |(at, line): (u64, &Line)| -> Result<Coming> {
         let pattern = &line.schedule.pattern;
-        let moved = pattern.is_moved(at).map_err(lost)?;
+        let moved = pattern.is_moved(at).map_err(|e| lost(&e))?;
         Ok(Coming {
             note: moved.then(|| "its own time of day is left out that day".into()),
             ..at_zone(line, at)?
@@ -298,11 +298,11 @@ pub(super) fn coming(lines: &[Line], now: u64, count: u64) -> Result<Vec<Coming>
 pub(super) fn edges(lines: &[Line], now: u64) -> Result<Vec<Coming>> {
     let mut rows = vec![];
     for line in lines {
-        let Some(view) = line.schedule.next_edge(now).map_err(lost)? else {
+        let Some(view) = line.schedule.next_edge(now).map_err(|e| lost(&e))? else {
             continue;
         };
         let zone = line.schedule.pattern.zone();
-        let show = |at: u64| zone.show(at).map_err(lost);
+        let show = |at: u64| zone.show(at).map_err(|e| lost(&e));
         let minutes = (view.edge.after - view.edge.before).abs() / 60;
         let way = if view.edge.is_gap() {
             "forward"
@@ -332,12 +332,12 @@ fn at_zone(line: &Line, at: u64) -> Result<Coming> {
     Ok(Coming {
         schedule: line.key.clone(),
         at,
-        local: format!("{} {zone}", zone.show(at).map_err(lost)?),
+        local: format!("{} {zone}", zone.show(at).map_err(|e| lost(&e))?),
         utc: readable(at),
         note: None,
     })
 }
 
-pub(super) fn lost(why: NoSlot) -> Error {
-    Error::config(chain(&why))
+pub(super) fn lost(why: &NoSlot) -> Error {
+    Error::config(chain(why))
 }

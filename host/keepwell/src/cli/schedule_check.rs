@@ -124,7 +124,7 @@ fn grants(dir: &NodeDir, config: &Config) -> Result<Vec<Problem>> {
         }
         match plugins::open(dir, &trust, &task.file.plugin) {
             Ok(plugin) => {
-                problems.extend(check_task(config, task, &plugin).err().unwrap_or_default())
+                problems.extend(check_task(config, task, &plugin).err().unwrap_or_default());
             }
             Err(e) => problems.push(task.problem(e.message).at("plugin").hint(e.hint)),
         }
