@@ -4,6 +4,7 @@
 mod approvals;
 mod baseline;
 mod client;
+mod controls;
 mod frame;
 mod perform;
 mod plugins;

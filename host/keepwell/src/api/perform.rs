@@ -2,8 +2,9 @@
 
 use super::approvals::{answer, import};
 use super::baseline::baseline;
+use super::controls;
 use super::plugins::{install, remove, trust};
-use super::request::{Answer, Control, Request};
+use super::request::{Answer, Request};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::make_private_dir;
@@ -63,7 +64,16 @@ pub fn perform(
             task,
             control,
             reason,
-        } => steer(node, &task, control, &reason),
+        } => controls::steer(node, &task, control, &reason),
+        Request::Done { task, slot, reason } => controls::done(node, &task, slot, &reason),
+        Request::Backfill {
+            task,
+            schedule,
+            from,
+            to,
+            reason,
+        } => controls::backfill(node, &task, schedule.as_deref(), from..=to, &reason),
+        Request::RunNow { task, set, reason } => controls::run_now(node, &task, &set, &reason),
         Request::Expire { all } => {
             let now = node.clock.now_ms();
             let due: Vec<Kept> = pipeline::kept(&node.config)
@@ -200,19 +210,6 @@ pub fn find_run(reader: &Reader, text: &str) -> Result<RunId> {
                 .hint("give more of its id"))
         }
     }
-}
-
-fn steer(node: &Node, task: &str, control: Control, reason: &str) -> Result<Answer> {
-    let task = node.config.task(task)?.name.to_string();
-    let reason = reason.to_owned();
-    let (event, is) = match control {
-        Control::Pause => (Event::TaskPaused { reason }, "is paused"),
-        Control::Resume => (Event::TaskResumed { reason }, "may run again"),
-        Control::SkipNext => (Event::TaskSkip { reason }, "skips its next run"),
-    };
-    node.journal
-        .commit_with_checkpoint(node.record(Some(&task), event))?;
-    Ok(Answer::Said(format!("task {task} {is}")))
 }
 
 /// Pulls the brake when the run's `cancel` file appears. Ends when dropped.

@@ -43,6 +43,29 @@ pub enum Request {
         control: Control,
         reason: String,
     },
+    /// A person did what a slot of the task was for.
+    Done {
+        task: String,
+        /// Milliseconds since the Unix epoch; the newest due one when absent.
+        slot: Option<u64>,
+        reason: String,
+    },
+    /// Run the slots of the task in `from..=to` that nothing was started for.
+    Backfill {
+        task: String,
+        /// Which of its schedules, when it has several.
+        schedule: Option<String>,
+        /// Milliseconds since the Unix epoch.
+        from: u64,
+        to: u64,
+        reason: String,
+    },
+    /// Have the daemon start the task as soon as it may.
+    RunNow {
+        task: String,
+        set: Vec<(String, serde_json::Value)>,
+        reason: String,
+    },
     /// Delete what lies in quarantine; `all` also what has not expired.
     Expire {
         all: bool,
@@ -105,6 +128,9 @@ impl Request {
                 Control::Resume => "task resume",
                 Control::SkipNext => "task skip",
             },
+            Self::Done { .. } => "task done",
+            Self::Backfill { .. } => "task backfill",
+            Self::RunNow { .. } => "task run-now",
             Self::Expire { .. } => "quarantine expire",
             Self::Install { upgrade: false, .. } => "plugin install",
             Self::Install { upgrade: true, .. } => "plugin upgrade",

@@ -14,6 +14,9 @@ mod plugin;
 mod quarantine;
 mod run;
 mod runs;
+mod schedule;
+mod schedule_check;
+mod schedule_edit;
 mod status;
 mod store;
 mod task;
@@ -133,6 +136,9 @@ enum Verb {
     /// How numbers were when all was well, and whether they still are.
     #[command(subcommand)]
     Baseline(measure::BaselineVerb),
+    /// What runs when: make, change, check and look ahead.
+    #[command(subcommand)]
+    Schedule(schedule::Verb),
     /// Plans that wait for a second person.
     #[command(subcommand)]
     Approvals(approvals::Verb),
@@ -186,6 +192,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Findings(args) => findings::findings(global, &args),
         Verb::Measure(verb) => measure::measure(global, &verb),
         Verb::Baseline(verb) => measure::baseline(global, &verb),
+        Verb::Schedule(verb) => schedule::schedule(global, &verb),
         Verb::Approvals(verb) => approvals::approvals(global, &verb),
         Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
     }

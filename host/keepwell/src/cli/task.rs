@@ -4,7 +4,7 @@ use super::Global;
 use super::ask::not_a_report;
 use crate::api::{self, Answer, Control, Request};
 use crate::config::{self, Config, Task};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::node;
 use crate::pipeline::{Brake, Silent};
 use crate::plugins;
@@ -41,6 +41,47 @@ pub(crate) enum Verb {
         #[arg(long)]
         reason: String,
     },
+    /// Say that a person did what its newest due slot was for: it is not started any more.
+    #[command(
+        after_help = "Example:\n  keepwell task done full-backup --slot 2026-11-22T02:00:00Z --reason 'copied by hand'"
+    )]
+    Done {
+        task: String,
+        /// The slot, when it is not the newest that was due.
+        #[arg(long, value_name = "TIME")]
+        slot: Option<String>,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Have the daemon run the slots of a time that nothing was started for, oldest first, each
+    /// once. They start outside of windows too, for a person asked.
+    #[command(
+        after_help = "Example:\n  keepwell task backfill full-backup --from 2026-11-20 --to 2026-11-22 --reason 'the disk was away'"
+    )]
+    Backfill {
+        task: String,
+        /// Which of its schedules, when it has several.
+        #[arg(long, value_name = "NAME/SLOT")]
+        schedule: Option<String>,
+        /// A time, a date, or a span ago such as 3d.
+        #[arg(long, value_name = "TIME")]
+        from: String,
+        #[arg(long, value_name = "TIME")]
+        to: String,
+        #[arg(long)]
+        reason: String,
+    },
+    /// Have the daemon start it as soon as it may, and do not wait for its end.
+    #[command(
+        after_help = "Example:\n  keepwell task run-now temp-clean --reason 'the disk fills up'"
+    )]
+    RunNow {
+        task: String,
+        #[arg(long, value_name = "KEY=VALUE", value_parser = super::parse_setting)]
+        set: Vec<(String, serde_json::Value)>,
+        #[arg(long)]
+        reason: String,
+    },
     /// Run it and print one line as Nagios plugins do; exits 0, 1, 2 or 3 as that convention has it.
     Check {
         task: String,
@@ -56,6 +97,33 @@ pub(super) fn task(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Pause { task, reason } => steer(global, task, Control::Pause, reason),
         Verb::Resume { task, reason } => steer(global, task, Control::Resume, reason),
         Verb::Skip { task, reason } => steer(global, task, Control::SkipNext, reason),
+        Verb::Done { task, slot, reason } => {
+            let slot = slot.as_deref().map(time).transpose()?;
+            let (task, reason) = (task.clone(), reason.clone());
+            global.show(&global.ask(Request::Done { task, slot, reason })?);
+            Ok(Exit::Done)
+        }
+        Verb::Backfill {
+            task,
+            schedule,
+            from,
+            to,
+            reason,
+        } => {
+            let (from, to) = (time(from)?, time(to)?);
+            let request = Request::Backfill {
+                task: task.clone(),
+                schedule: schedule.clone(),
+                from,
+                to,
+                reason: reason.clone(),
+            };
+            for_the_daemon(global, request)
+        }
+        Verb::RunNow { task, set, reason } => {
+            let (task, set, reason) = (task.clone(), set.clone(), reason.clone());
+            for_the_daemon(global, Request::RunNow { task, set, reason })
+        }
         Verb::Check { task, set } => check(global, task, set),
     }
 }
@@ -187,6 +255,24 @@ fn steer(global: &Global, task: &str, control: Control, reason: &str) -> Result<
         reason,
     };
     global.show(&global.ask(request)?);
+    Ok(Exit::Done)
+}
+
+fn time(text: &str) -> Result<u64> {
+    let now = crate::clock::now_ms();
+    crate::clock::parse_time(text, now).ok_or_else(|| {
+        Error::usage(format!("`{}` is no time", printable(text, 40)))
+            .hint("write 2026-11-22T02:00:00Z, 2026-11-22, or a span ago such as 3d")
+    })
+}
+
+/// Asks for what only a daemon starts, and says so where none is.
+fn for_the_daemon(global: &Global, request: Request) -> Result<Exit> {
+    let listens = api::Client::connect(&global.dir())?.is_some();
+    global.show(&global.ask(request)?);
+    if !listens {
+        show::say("no daemon runs on this node: it is kept, and nothing starts it until one does");
+    }
     Ok(Exit::Done)
 }
 

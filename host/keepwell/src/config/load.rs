@@ -212,7 +212,11 @@ pub fn load_task_file(path: &Path) -> Result<Task> {
 }
 
 pub fn load_schedule_file(path: &Path) -> Result<ScheduleDoc> {
-    let text = read(path)?;
+    parse_schedule(path, read(path)?)
+}
+
+/// The schedule that `text` is, in the file that it is or will be.
+pub fn parse_schedule(path: &Path, text: String) -> Result<ScheduleDoc> {
     let one = |problem: Problem| bad(vec![problem]);
     let name =
         SlotName::new(stem(path)).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;

@@ -5,10 +5,13 @@ mod load;
 mod params;
 mod place;
 mod shape;
+mod timetable;
 
 pub use check::{check_all, check_node, check_schedules, check_task};
 pub use load::{
-    Config, ScheduleDoc, Task, bad, bad_file, load, load_schedule_file, load_task_file, read_text,
+    Config, ScheduleDoc, Task, bad, bad_file, load, load_schedule_file, load_task_file,
+    parse_schedule, read_text,
 };
 pub use place::Problem;
 pub use shape::{NodeFile, RootTable, TaskFile, node_schema, task_schema};
+pub use timetable::{Line, timetable};

@@ -1,5 +1,6 @@
 //! The daemon: holds the node, serves its socket, runs what is due, and ends in order.
 
+mod asked;
 mod going_on;
 mod running;
 mod scheduler;

@@ -3,7 +3,8 @@
 
 use super::set::{Start, run_set};
 use super::shared::Shared;
-use super::timetable::{Line, begun, timetable};
+use super::timetable::begun;
+use crate::config::{Line, timetable};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use keepwell_model::event::Event;
@@ -13,7 +14,7 @@ use keepwell_model::schedule::{
 };
 use keepwell_model::window::{MayGoOn, Occurrence};
 use keepwell_node::pressure::{Contended, pressure};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After this a clock that runs is no longer said to run: it was stepped, or the machine slept.
@@ -28,8 +29,10 @@ pub(super) struct Scheduler {
 }
 
 #[derive(Debug, Default)]
-struct Board {
-    lines: Vec<Standing>,
+pub(super) struct Board {
+    pub(super) lines: Vec<Standing>,
+    /// Entries that asked for what is under way.
+    pub(super) serving: BTreeSet<u64>,
     /// The clock and the machine's own steady count at the last look.
     last: Option<(u64, std::time::Instant)>,
     /// The configuration the lines were made from.
@@ -37,9 +40,9 @@ struct Board {
 }
 
 #[derive(Debug)]
-struct Standing {
-    line: Arc<Line>,
-    state: EntryState,
+pub(super) struct Standing {
+    pub(super) line: Arc<Line>,
+    pub(super) state: EntryState,
     asleep_until: u64,
     usual_ms: Option<u64>,
     window: Option<Occurrence>,
@@ -75,6 +78,7 @@ impl Scheduler {
         for decision in outlook.decisions {
             board.carry_out(shared, &node, &decision, now)?;
         }
+        board.serve(shared, &node, pressed.is_some())?;
         for standing in &board.lines {
             let ends = standing.state.running.and(standing.window);
             wake = ends.map_or(wake, |w| wake.min(w.hard_end.max(now + 1)));
@@ -100,6 +104,25 @@ impl Scheduler {
         standing.line.refresh(&reader, &mut standing.state, now)?;
         standing.usual_ms = standing.line.usual_ms(&reader)?;
         standing.window = None;
+        Ok(())
+    }
+
+    /// What the entry `asked` asked for ended, or one slot of it; `key` is its schedule's.
+    pub(super) fn served(&self, node: &Node, asked: u64, key: Option<&str>) -> Result<()> {
+        let mut board = self.board();
+        board.serving.remove(&asked);
+        let standing = board
+            .lines
+            .iter_mut()
+            .find(|s| Some(s.line.key.as_str()) == key);
+        if let Some(standing) = standing {
+            standing.state.running = None;
+            standing.asleep_until = 0;
+            let now = node.clock.now_ms();
+            standing
+                .line
+                .refresh(&node.reader()?, &mut standing.state, now)?;
+        }
         Ok(())
     }
 

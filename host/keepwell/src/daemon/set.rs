@@ -1,7 +1,7 @@
 //! A slot from its start to its end: its tasks one after the other, each a run of its own.
 
 use super::shared::Shared;
-use super::timetable::Line;
+use crate::config::Line;
 use crate::error::Result;
 use crate::node::Node;
 use crate::pipeline::{self, Brake, Due, Silent};

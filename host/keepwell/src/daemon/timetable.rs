@@ -1,12 +1,13 @@
-//! The timetable: every schedule of the configuration, compiled, with the tasks it runs.
+//! Where each schedule of the timetable stands, as the journal tells it.
 
-use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::config::Line;
+use crate::error::Result;
 use crate::node::Node;
 use keepwell_journal::{Filter, PAUSED, Reader, RunQuery, SKIP_NEXT};
 use keepwell_model::event::Event;
-use keepwell_model::id::{Digest, TaskName};
-use keepwell_model::schedule::{EntryState, Schedule, StopOn, retry};
+use keepwell_model::id::Digest;
+use keepwell_model::schedule::{EntryState, retry};
+use keepwell_model::slot::Handled;
 use keepwell_model::state::RunState;
 use keepwell_model::window::p90;
 use std::collections::BTreeMap;
@@ -16,60 +17,6 @@ use std::ops::ControlFlow;
 const DURATIONS: u64 = 50;
 /// Kills by our own limiter that the watchdog looks at.
 const KILLS: u64 = 8;
-
-/// One schedule as the daemon obeys it.
-#[derive(Debug, Clone)]
-pub(super) struct Line {
-    /// `temp-clean`, or `standard-maintenance/daily`.
-    pub(super) key: String,
-    pub(super) schedule: Schedule,
-    /// Run one after the other.
-    pub(super) tasks: Vec<TaskName>,
-    pub(super) stop_on: StopOn,
-    /// Of what says when: another pattern is another schedule.
-    pub(super) pattern: Digest,
-    /// It is the task's own, so pausing the task pauses it.
-    pub(super) inline: bool,
-}
-
-/// Every schedule. The configuration was checked, so what does not compile is our bug.
-pub(super) fn timetable(config: &Config) -> Result<Vec<Line>> {
-    let bad = |e: keepwell_model::schedule::BadSchedule| Error::config(e.message);
-    let mut lines = vec![];
-    for task in config.tasks.values() {
-        let Some(table) = &task.file.schedule else {
-            continue;
-        };
-        let schedule = table.compile(task.file.window.as_ref()).map_err(bad)?;
-        lines.push(Line {
-            key: task.name.to_string(),
-            pattern: pattern(&schedule),
-            schedule,
-            tasks: vec![task.name.clone()],
-            stop_on: StopOn::default(),
-            inline: true,
-        });
-    }
-    for doc in config.schedules.values() {
-        for (name, slot) in &doc.file.slots {
-            let table = doc.file.schedule(name, slot);
-            let schedule = table.compile(doc.file.window(slot)).map_err(bad)?;
-            lines.push(Line {
-                key: format!("{}/{name}", doc.name),
-                pattern: pattern(&schedule),
-                schedule,
-                tasks: slot.tasks.clone(),
-                stop_on: slot.stop_on,
-                inline: false,
-            });
-        }
-    }
-    Ok(lines)
-}
-
-fn pattern(schedule: &Schedule) -> Digest {
-    Digest::of(format!("{:?}", schedule.pattern).as_bytes())
-}
 
 /// When each schedule began, and with which pattern.
 pub(super) fn begun(reader: &Reader) -> Result<BTreeMap<String, (Digest, u64)>> {
@@ -127,6 +74,9 @@ impl Line {
 
     /// What people and ends of runs change about it.
     pub(super) fn refresh(&self, reader: &Reader, state: &mut EntryState, now: u64) -> Result<()> {
+        if let Some(slot) = self.done_by_hand(reader)? {
+            *state = state.done_by_hand(slot);
+        }
         let [task] = self.tasks.as_slice() else {
             return Ok(());
         };
@@ -146,6 +96,19 @@ impl Line {
         let kills: Vec<u64> = kills.iter().filter_map(|run| run.ended).collect();
         state.aside_until = retry::aside_until(&kills, now);
         Ok(())
+    }
+
+    /// The newest slot that people did by hand for every task of the set.
+    fn done_by_hand(&self, reader: &Reader) -> Result<Option<u64>> {
+        let mut all: Option<u64> = None;
+        for task in &self.tasks {
+            let last = reader.last_slot(task.as_str(), Some(&self.key))?;
+            let Some(last) = last.filter(|slot| slot.how == Handled::ByHand) else {
+                return Ok(None);
+            };
+            all = Some(all.map_or(last.due, |all| all.min(last.due)));
+        }
+        Ok(all)
     }
 
     /// How long nine of ten of its runs take, all its tasks together.

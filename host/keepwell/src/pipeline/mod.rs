@@ -62,6 +62,8 @@ pub struct Due<'a> {
     pub requester: Option<u32>,
     /// The slot of a schedule that it is for.
     pub slot: Option<Slot>,
+    /// The entry that asked for it, which its start settles.
+    pub asked: Option<u64>,
     /// How much of its scope there is time for.
     pub scope: Share,
     /// The window it runs in, which allows some classes only.
@@ -206,6 +208,7 @@ impl<'a> Due<'a> {
             said_yes,
             requester: node.caller.as_ref().map(|peer| peer.uid),
             slot: None,
+            asked: None,
             scope: Share::ALL,
             window: None,
             set: task.set_json(set),

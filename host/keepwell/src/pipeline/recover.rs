@@ -193,6 +193,7 @@ fn due_again<'a>(task: &'a Task, report: &Report, records: &[Record]) -> Result<
         requester: actor.strip_prefix("uid:").and_then(|uid| uid.parse().ok()),
         settings: task.settings_json(&words),
         slot: None,
+        asked: None,
         scope: Share::ALL,
         window: None,
         set,

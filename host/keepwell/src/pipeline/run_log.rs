@@ -157,7 +157,7 @@ impl<'a> RunLog<'a> {
                 settings: due.settings.clone(),
                 set: due.set.clone(),
                 slot: due.slot.clone(),
-                asked: None,
+                asked: due.asked,
             },
         };
         let report = Report::begin(&record)

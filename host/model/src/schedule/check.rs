@@ -24,6 +24,8 @@ const PAIRS_MAX: usize = 2_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Flaw {
+    /// Whose it is, where several were looked at together: `standard-maintenance/daily`.
+    pub of: Option<String>,
     /// Dotted key in its file: `schedule.cron`, `slots.daily.window.cutoff`.
     pub place: String,
     /// `Critical`: it cannot be used.
@@ -46,6 +48,7 @@ pub struct Placed {
 impl Flaw {
     fn new(severity: Severity, place: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
+            of: None,
             place: place.into(),
             severity,
             message: message.into(),
@@ -56,8 +59,13 @@ impl Flaw {
         self.hint = Some(hint.into());
         self
     }
+    fn of(mut self, it: &Placed) -> Self {
+        self.of = Some(it.key.clone());
+        self
+    }
     fn bad(bad: BadSchedule, place: String) -> Self {
         Self {
+            of: None,
             place,
             severity: Severity::Critical,
             message: bad.message,
@@ -317,9 +325,10 @@ pub fn together(all: &[Placed], now: u64) -> Vec<Flaw> {
                             b.key
                         );
                         flaws.push(Flaw::new(Severity::Warning, format!("{}.window", a.place), format!("`{}`: {message}", a.key))
-                            .hint("one waits for the other and may miss its window; move or shorten one"));
+                            .hint("one waits for the other and may miss its window; move or shorten one")
+                            .of(a));
                     }
-                    Err(why) => flaws.push(Flaw::lost(&a.place, &why)),
+                    Err(why) => flaws.push(Flaw::lost(&a.place, &why).of(a)),
                 }
             }
         }
@@ -389,6 +398,7 @@ fn stacked(all: &[Placed], now: u64) -> Vec<Flaw> {
             );
             Flaw::new(Severity::Info, here[0].place.clone(), message)
                 .hint("give them `jitter`, or times of their own")
+                .of(here[0])
         })
         .collect()
 }
