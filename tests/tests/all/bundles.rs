@@ -137,6 +137,10 @@ fn bundles_without_a_trusted_signature_are_refused() {
         "storage-clean",
         "--capability",
         "shards",
+        "--capability",
+        "config-read",
+        "--capability",
+        "config-write",
     ];
     trust(&all);
     let file = node.scratch().join("good.kwb");
