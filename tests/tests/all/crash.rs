@@ -68,10 +68,11 @@ fn recover(node: &Node, before: &Snapshot) -> RunState {
     found.state
 }
 
-/// A run that was killed before its first intent may leave its folder, with nothing in it; it
-/// expires as others do. What lies in such a folder is one level deeper.
-fn is_empty_folder_of_the_host(path: &[u8]) -> bool {
-    path.starts_with(b".keepwell") && path.split(|b| *b == b'/').count() <= 3
+/// A run that was killed before its first intent may leave its folder with its manifest, which
+/// expires as others do. What was moved lies in such a folder under a number.
+fn holds_nothing_moved(path: &[u8]) -> bool {
+    let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+    path.starts_with(b".keepwell") && !name.iter().all(u8::is_ascii_digit)
 }
 
 /// Everything but the mtime of directories: what a crash may lose is written there only after a
@@ -79,7 +80,7 @@ fn is_empty_folder_of_the_host(path: &[u8]) -> bool {
 #[track_caller]
 fn as_before(node: &Node, before: &Snapshot) {
     let mut after = snapshot(&node.root());
-    after.retain(|path, _| !is_empty_folder_of_the_host(path));
+    after.retain(|path, _| !holds_nothing_moved(path));
     for (path, entry) in before {
         let name = String::from_utf8_lossy(path);
         let there = after
