@@ -1,11 +1,11 @@
 //! An opened node: its lock, configuration, trust, keys and journal.
 
 use crate::clock::Clock;
+use crate::config::Problem;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
 use crate::plugins;
-use crate::config::Problem;
 use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
@@ -184,7 +184,11 @@ fn own_peer() -> Peer {
     let own = std::iter::once(rustix::process::getgid());
     Peer {
         uid: rustix::process::getuid().as_raw(),
-        gids: groups.into_iter().chain(own).map(rustix::fs::Gid::as_raw).collect(),
+        gids: groups
+            .into_iter()
+            .chain(own)
+            .map(rustix::fs::Gid::as_raw)
+            .collect(),
     }
 }
 

@@ -160,7 +160,10 @@ impl Socket {
     pub fn beside(file: &Path) -> Result<Self> {
         use std::os::fd::AsRawFd as _;
         let (Some(parent), Some(name)) = (file.parent(), file.file_name()) else {
-            return Err(Error::usage(format!("{} is no path of a socket", file.display())));
+            return Err(Error::usage(format!(
+                "{} is no path of a socket",
+                file.display()
+            )));
         };
         match File::open(parent) {
             Ok(dir) => Ok(Self {

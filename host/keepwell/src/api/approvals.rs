@@ -74,8 +74,12 @@ fn take(node: &Node, run: RunId, mut asked: Asked, decision: Decision) -> Result
     node.journal.checkpoint()?;
     let short = run.short();
     Ok(Answer::Said(match judged.state {
-        State::Approved => format!("run {short} is approved; `keepwell runs resume {short}` applies it, a daemon does so by itself"),
-        State::Waiting { have, need } => format!("taken in: run {short} has {have} of {need} approvals"),
+        State::Approved => format!(
+            "run {short} is approved; `keepwell runs resume {short}` applies it, a daemon does so by itself"
+        ),
+        State::Waiting { have, need } => {
+            format!("taken in: run {short} has {have} of {need} approvals")
+        }
         other => format!("taken in: the request of run {short} is {other}"),
     }))
 }

@@ -91,11 +91,9 @@ fn listen(lines: &mut BufReader<UnixStream>, observer: &mut dyn Observer) -> Res
             }
         }
     }
-    Err(
-        Error::new(
-            keepwell_model::state::Exit::Interrupted,
-            "the daemon ended before it answered",
-        )
-        .hint("`keepwell runs list` shows what became of the run; it can be resumed"),
+    Err(Error::new(
+        keepwell_model::state::Exit::Interrupted,
+        "the daemon ended before it answered",
     )
+    .hint("`keepwell runs list` shows what became of the run; it can be resumed"))
 }

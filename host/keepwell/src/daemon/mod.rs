@@ -7,6 +7,8 @@ mod serve;
 mod set;
 mod shared;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod sockets;
 mod timetable;
 
@@ -55,7 +57,10 @@ async fn until_told(shared: Arc<Shared>) -> Result<()> {
     }
     clock.abort();
     shared.running.drain();
-    tracing::info!("ending: no new runs; waiting for {} under way", shared.running.count());
+    tracing::info!(
+        "ending: no new runs; waiting for {} under way",
+        shared.running.count()
+    );
     loop {
         tokio::select! {
             () = shared.running.ended() => break,

@@ -87,6 +87,10 @@ impl Scheduler {
         let reader = node.reader()?;
         let now = node.clock.now_ms();
         let mut board = self.board();
+        // A place or a group is free again: who was held for it is looked at now.
+        for held in board.lines.iter_mut().filter(|s| s.held.is_some()) {
+            held.asleep_until = 0;
+        }
         let Some(standing) = board.lines.iter_mut().find(|s| s.line.key == key) else {
             return Ok(());
         };
@@ -101,6 +105,12 @@ impl Scheduler {
         standing.usual_ms = standing.line.usual_ms(&reader)?;
         standing.window = None;
         Ok(())
+    }
+
+    /// Whether nothing that it started is still under way.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.board().lines.iter().all(|s| s.state.running.is_none())
     }
 
     /// Somebody paused, resumed or skipped a task, or read the configuration again.
@@ -150,7 +160,10 @@ impl Board {
         if let Some((then, at)) = self.last.replace((now, steady)) {
             let should = then.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(0));
             if now.abs_diff(should) > STEP_MS {
-                tracing::warn!("the clock was stepped by {} ms, or the machine slept", now.abs_diff(should));
+                tracing::warn!(
+                    "the clock was stepped by {} ms, or the machine slept",
+                    now.abs_diff(should)
+                );
                 for standing in &mut self.lines {
                     standing.asleep_until = 0;
                 }

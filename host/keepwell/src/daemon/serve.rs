@@ -143,7 +143,10 @@ impl Observer for ToSocket {
     }
 
     fn progress(&mut self, progress: &Progress) {
-        if self.progressed.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+        if self
+            .progressed
+            .is_none_or(|at| at.elapsed() >= PROGRESS_EVERY)
+        {
             self.progressed = Some(Instant::now());
             let _ = self.frames.send(Frame::Progress(progress.clone()));
         }

@@ -50,8 +50,14 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
             break;
         };
         let now = node.clock.now_ms();
-        if start.window.is_some_and(|w| w.may_go_on(now) != MayGoOn::Yes) {
-            tracing::info!(schedule = line.key, "past the cutoff: {task} is left for the next slot");
+        if start
+            .window
+            .is_some_and(|w| w.may_go_on(now) != MayGoOn::Yes)
+        {
+            tracing::info!(
+                schedule = line.key,
+                "past the cutoff: {task} is left for the next slot"
+            );
             end.lost |= !left(node, line, task, start, "the window was past its cutoff");
             continue;
         }
@@ -65,7 +71,12 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
                 break;
             }
         };
-        tracing::info!(schedule = line.key, run = report.run.short(), "{task} ended {}", report.state);
+        tracing::info!(
+            schedule = line.key,
+            run = report.run.short(),
+            "{task} ended {}",
+            report.state
+        );
         end.failed |= matches!(
             report.state,
             RunState::Failed | RunState::Denied | RunState::Limited
@@ -74,7 +85,10 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
             tracing::error!(schedule = line.key, "{e}");
         }
         end.again = again(node, line, start, &report);
-        let critical = report.findings.iter().any(|f| f.severity == Severity::Critical);
+        let critical = report
+            .findings
+            .iter()
+            .any(|f| f.severity == Severity::Critical);
         if line.stop_on.stops(report.state, critical) {
             stopped = Some(format!("{task} before it ended {}", report.state));
         }
@@ -113,7 +127,11 @@ fn run_one(
     if line.schedule.on_interrupt == OnInterrupt::Resume
         && let Some(report) = go_on(node, task, brake)?
     {
-        tracing::info!(schedule = line.key, "{task} went on with run {}", report.run.short());
+        tracing::info!(
+            schedule = line.key,
+            "{task} went on with run {}",
+            report.run.short()
+        );
     }
     let task = node.config.task(task.as_str())?;
     let via = match (start.attempt, start.late_ms > ON_TIME_MS) {

@@ -89,8 +89,10 @@ impl Shared {
         if Role::ALL.into_iter().any(|role| roles.holds(&peer, role)) {
             return Ok(());
         }
-        Err(Error::denied(format!("user {uid} holds no role on this node"))
-            .hint("[roles] in keepwell.toml says who may do what"))
+        Err(
+            Error::denied(format!("user {uid} holds no role on this node"))
+                .hint("[roles] in keepwell.toml says who may do what"),
+        )
     }
 
     /// Who is at the other end of a socket, with every group they are in, if they may ask for that.
@@ -111,8 +113,10 @@ impl Shared {
             return self.reload(Some(caller));
         }
         let Some(_under_way) = self.running.begin(None, brake) else {
-            return Err(Error::not_now("the daemon is ending and begins nothing new")
-                .hint("try again when it is gone or has been started again"));
+            return Err(
+                Error::not_now("the daemon is ending and begins nothing new")
+                    .hint("try again when it is gone or has been started again"),
+            );
         };
         let changes_trust = matches!(request, Request::Trust { .. });
         let answer = api::perform(&self.node().acting_for(caller), request, observer, brake);

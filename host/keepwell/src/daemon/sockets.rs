@@ -74,7 +74,9 @@ fn bind(file: &Path) -> Result<UnixListener> {
         }
         Ok(_) => {
             let what = format!("{} is there and is no socket", file.display());
-            return Err(Error::config(what).hint("move it away, or let the daemon listen elsewhere"));
+            return Err(
+                Error::config(what).hint("move it away, or let the daemon listen elsewhere")
+            );
         }
         Err(e) if e.kind() == ErrorKind::NotFound => {}
         Err(e) => return Err(Error::io("look at", file, &e)),

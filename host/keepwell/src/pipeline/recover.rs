@@ -163,16 +163,13 @@ fn found_again<'a>(
 
 /// The run as it was begun, with the settings that the same words would give now: when the task's
 /// file has changed since, what was approved is not what would run.
-fn due_again<'a>(
-    task: &'a Task,
-    report: &Report,
-    records: &[Record],
-) -> Result<Due<'a>> {
+fn due_again<'a>(task: &'a Task, report: &Report, records: &[Record]) -> Result<Due<'a>> {
     let begun = records.iter().find_map(|r| match &r.event {
         Event::RunDue { set, .. } => Some((set.clone(), r.actor.clone())),
         _ => None,
     });
-    let (set, actor) = begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
+    let (set, actor) =
+        begun.ok_or_else(|| Error::failed("the journal does not say how it began"))?;
     let words: BTreeMap<String, serde_json::Value> = match &set {
         Some(json) => serde_json::from_str(json)
             .map_err(|e| Error::failed(format!("the journal's settings cannot be read: {e}")))?,
