@@ -2,6 +2,7 @@
 //! the other side where there is one, and a table at the end.
 
 mod clean;
+mod daemon;
 mod examples;
 mod machine;
 mod run;
@@ -20,12 +21,13 @@ use table::Row;
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
 /// What can be measured, in this order.
-const BENCHES: [(&str, Measure); 5] = [
+const BENCHES: [(&str, Measure); 6] = [
     ("sandbox", examples::sandbox),
     ("journal", examples::journal),
     ("run", run::measure),
     ("scrub", scrub::measure),
     ("clean", clean::measure),
+    ("daemon", daemon::measure),
 ];
 
 pub(crate) fn run(words: &[&str]) -> Result<()> {

@@ -8,6 +8,8 @@ mod serve;
 mod set;
 mod shared;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod sockets;
 mod timetable;
 

@@ -91,6 +91,10 @@ impl Scheduler {
         let reader = node.reader()?;
         let now = node.clock.now_ms();
         let mut board = self.board();
+        // A place or a group is free again: who was held for it is looked at now.
+        for held in board.lines.iter_mut().filter(|s| s.held.is_some()) {
+            held.asleep_until = 0;
+        }
         let Some(standing) = board.lines.iter_mut().find(|s| s.line.key == key) else {
             return Ok(());
         };
@@ -124,6 +128,12 @@ impl Scheduler {
                 .refresh(&node.reader()?, &mut standing.state, now)?;
         }
         Ok(())
+    }
+
+    /// Whether nothing that it started is still under way.
+    #[cfg(test)]
+    pub(super) fn is_idle(&self) -> bool {
+        self.board().lines.iter().all(|s| s.state.running.is_none())
     }
 
     /// Somebody paused, resumed or skipped a task, or read the configuration again.
