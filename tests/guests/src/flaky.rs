@@ -14,5 +14,7 @@ fn run() -> Result<Summary, Failure> {
     if storage::stat("tmp", b"ready").is_ok() {
         return Ok(Summary::done("there it is"));
     }
-    Err(Failure::Transient("the file `ready` is not there yet".into()))
+    Err(Failure::Transient(
+        "the file `ready` is not there yet".into(),
+    ))
 }
