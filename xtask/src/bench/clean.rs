@@ -2,11 +2,11 @@
 
 use super::setting::Setting;
 use super::table::Row;
-use super::watch::watch;
+use super::watch::{Took, watch};
 use crate::demo::listing;
 use crate::demo::stage::DONE;
 use crate::error::{Error, Result};
-use crate::figures::grouped;
+use crate::figures::{grouped, median};
 use crate::noise::Noise;
 use crate::places::{make_dir, write};
 use crate::step::{command, typed};
@@ -18,6 +18,8 @@ const FOLDERS: usize = 100;
 const FILES_IN_EACH: usize = 1_000;
 /// So old are those that go; the age is told by the time of modification.
 const AGED: Duration = Duration::from_secs(30 * 86_400);
+/// Each side in turn, so that what else the machine does hits both.
+const ROUNDS: usize = 5;
 /// `undo` must bring back all; the first differences are shown.
 const DIFFERENCES_SHOWN: usize = 5;
 
@@ -35,55 +37,65 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     let folders = setting.size(FOLDERS, FOLDERS / 20);
     let (mine, their) = (dir.join("tree"), dir.join("other"));
     fill(&mine, folders)?;
-    fill(&their, folders)?;
     let words = ["--root".to_owned(), format!("tree={}", mine.display())];
     let stage = setting.node(&dir.join("node"), &words, ("temp-clean", TASK))?;
     let before = listing::list(&mine)?;
-
-    let mut other = command("find");
-    other
-        .arg(&their)
-        .args(["-type", "f", "-mmin", "+1440", "-delete"]);
-    println!("other side: {}", typed(&other));
-    // The listing has read one tree; the other is read as well, so that both are warm.
-    listing::list(&their)?;
-    let theirs = watch(&mut other, &[0])?;
-    let ours = watch(&mut stage.command(&["run", "temp-clean"]), &[DONE])?;
-    let left = (listing::list(&mine)?, listing::list(&their)?);
-    if left.0.entries() != left.1.entries() {
-        return Err(Error::Unexpected(format!(
-            "keepwell left {} entries, find {}",
-            left.0.entries(),
-            left.1.entries()
-        )));
+    let mut differences = Vec::new();
+    let (mut ours, mut theirs, mut undos, mut plans) = (vec![], vec![], vec![], vec![]);
+    for round in 0..setting.size(ROUNDS, 1) {
+        make_dir(&their)?;
+        fill(&their, folders)?;
+        let mut other = command("find");
+        other
+            .arg(&their)
+            .args(["-type", "f", "-mmin", "+1440", "-delete"]);
+        if round == 0 {
+            println!("other side: {}", typed(&other));
+        }
+        // The listing has read one tree; the other is read as well, so that both are warm.
+        listing::list(&their)?;
+        theirs.push(watch(&mut other, &[0])?.wall.as_secs_f64());
+        plans.push(watch(&mut stage.command(&["plan", "temp-clean"]), &[DONE])?.wall);
+        ours.push(watch(&mut stage.command(&["run", "temp-clean"]), &[DONE])?);
+        let left = (listing::list(&mine)?, listing::list(&their)?);
+        if left.0.entries() != left.1.entries() {
+            return Err(Error::Unexpected(format!(
+                "keepwell left {} entries, find {}",
+                left.0.entries(),
+                left.1.entries()
+            )));
+        }
+        undos.push(watch(&mut stage.command(&["undo", "last"]), &[DONE])?.wall);
+        differences.extend(before.differences(&listing::list(&mine)?, DIFFERENCES_SHOWN));
+        crate::clear::anew(&setting.places, &their)?;
     }
-    let undo = watch(&mut stage.command(&["undo", "last"]), &[DONE])?;
-    let differences = before.differences(&listing::list(&mine)?, DIFFERENCES_SHOWN);
     for difference in &differences {
         eprintln!("{difference}");
     }
-    let seconds = |took: Duration| format!("{:.2} s", took.as_secs_f64());
+    let walls: Vec<f64> = ours.iter().map(|took| took.wall.as_secs_f64()).collect();
+    let (mine_s, their_s) = (median(&walls), median(&theirs));
+    let peak = ours.iter().map(Took::mebibytes).fold(0.0, f64::max);
+    let proposals = (folders * FILES_IN_EACH / 2) as f64;
+    let of =
+        |walls: &[Duration]| median(&walls.iter().map(Duration::as_secs_f64).collect::<Vec<_>>());
+    let seconds = |took: f64| format!("{took:.2} s");
     let files = (folders * FILES_IN_EACH) as u64;
     setting.discard(&dir)?;
     Ok(vec![
         Row::note(
             &format!("temp-clean, half of {} files", grouped(files)),
-            seconds(ours.wall),
+            seconds(mine_s),
         ),
-        Row::note("find -delete on an identical tree", seconds(theirs.wall)),
+        Row::note("find -delete on an identical tree", seconds(their_s)),
+        Row::below("temp-clean / find -delete", mine_s / their_s, 3.0, "x"),
+        Row::below("its memory, host and worker", peak, 128.0, "MiB"),
         Row::below(
-            "temp-clean / find -delete",
-            ours.wall.as_secs_f64() / theirs.wall.as_secs_f64(),
-            3.0,
-            "x",
+            "a proposed action, the whole look and plan included",
+            of(&plans) * 1e6 / proposals,
+            20.0,
+            "µs",
         ),
-        Row::below(
-            "its memory, host and worker",
-            ours.mebibytes(),
-            128.0,
-            "MiB",
-        ),
-        Row::note("undo of it", seconds(undo.wall)),
+        Row::note("undo of it", seconds(of(&undos))),
         Row {
             what: "every file restored by undo".into(),
             measured: if differences.is_empty() {

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 /// Actions under one intent: large enough that two waits for the disk are shared by many, small
 /// enough that a crash leaves little to look at again.
-pub(super) const BATCH: usize = 4_096;
+pub(super) const BATCH: usize = 16_384;
 /// What is open is looked up again when it was last looked up longer ago than this.
 const IN_USE_FRESH: Duration = Duration::from_secs(1);
 
@@ -302,7 +302,7 @@ impl Hands {
             if let Err(refusal) = &one
                 && refusal.code == Code::Io
             {
-                // A machine that fails once (a full disk, a dying one) is not tried 4,096 times.
+                // A machine that fails once (a full disk, a dying one) is not tried thousands of times.
                 let (why, hint) = (refusal.message.clone(), refusal.hint.clone());
                 result.stop = Some(Stop {
                     state: RunState::Failed,
