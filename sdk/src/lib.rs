@@ -32,6 +32,7 @@ pub mod metrics;
 mod reports;
 mod settings;
 pub mod shards;
+pub mod state;
 pub mod storage;
 mod task;
 #[cfg(not(target_arch = "wasm32"))]
@@ -40,8 +41,8 @@ mod units;
 mod wit;
 
 pub use manifest::{
-    CLEAN, CONFIG_READ, CONFIG_WRITE, Default, METRICS, Need, Plugin, SHARDS, STORAGE, SettingHelp,
-    TaskEntry, entry, flag, list, need, number, open, text,
+    CLEAN, CONFIG_READ, CONFIG_WRITE, Default, METRICS, Need, Plugin, SHARDS, STATE, STORAGE,
+    SettingHelp, TaskEntry, entry, flag, list, need, number, open, text,
 };
 pub use reports::{
     Finding, Severity, checkpoint, clock, finding, labelled_metric, last_checkpoint, metric,
@@ -54,9 +55,9 @@ pub use units::{Size, Span};
 pub mod prelude {
     pub use crate::{
         CLEAN, CONFIG_READ, CONFIG_WRITE, Failure, Finding, METRICS, Need, Refusal, Request,
-        Reviewed, SHARDS, STORAGE, SettingHelp, Severity, Size, Span, Status, Summary, Task,
+        Reviewed, SHARDS, STATE, STORAGE, SettingHelp, Severity, Size, Span, Status, Summary, Task,
         checkpoint, clean, clock, config, finding, flag, labelled_metric, last_checkpoint, list,
-        log, metric, metrics, need, number, open, progress, shards, storage, text,
+        log, metric, metrics, need, number, open, progress, shards, state, storage, text,
     };
     pub use serde::Deserialize;
     pub use serde_json::json;

@@ -17,6 +17,9 @@ pub const CONFIG_READ: &str = "config-read";
 /// Proposing other values for them.
 pub const CONFIG_WRITE: &str = "config-write";
 
+/// Keeping something for the task itself between its runs.
+pub const STATE: &str = "state";
+
 /// The manifest schema this SDK writes.
 const SCHEMA: u32 = 1;
 /// The version of `keepwell:task` in `wit/`.
@@ -32,6 +35,10 @@ pub struct Need {
     max_files: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_bytes: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
 }
 
 /// Asks for `capability`; `reason` is read by the operator who grants it.
@@ -41,6 +48,8 @@ pub const fn need(capability: &'static str, reason: &'static str) -> Need {
         reason,
         max_files: None,
         max_bytes: None,
+        max_keys: None,
+        optional: false,
     }
 }
 
@@ -50,9 +59,20 @@ impl Need {
         self.max_files = Some(files);
         self
     }
-    /// The most bytes a run will ever change, for example `10GiB`.
+    /// The most bytes a run will ever change, for example `10GiB`; of [`STATE`], the most that
+    /// the task will ever keep.
     pub const fn max_bytes(mut self, bytes: &'static str) -> Self {
         self.max_bytes = Some(bytes);
+        self
+    }
+    /// Of [`STATE`]: the most keys the task will ever keep.
+    pub const fn max_keys(mut self, keys: u32) -> Self {
+        self.max_keys = Some(keys);
+        self
+    }
+    /// The task does without it: where it is not granted, its calls are `denied`.
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
         self
     }
 }

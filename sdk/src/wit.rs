@@ -18,13 +18,13 @@ wit_bindgen::generate!({
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod sys {
     pub(crate) use super::keepwell::task::{
-        config_read, config_write, core, metrics, shards, storage, storage_clean,
+        config_read, config_write, core, metrics, shards, state, storage, storage_clean,
     };
 }
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod sys {
     pub(crate) use crate::testing::sys::{
-        config_read, config_write, core, metrics, shards, storage, storage_clean,
+        config_read, config_write, core, metrics, shards, state, storage, storage_clean,
     };
 }
 

@@ -163,6 +163,10 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::CommitConfirmed { .. }
         | Event::CommitReverted { .. }
         | Event::CommitOvertaken { .. }
+        | Event::StateHeld { .. }
+        | Event::StateIntended { .. }
+        | Event::StateOutcome { .. }
+        | Event::StateCleared { .. }
         | Event::ExpiryIntended { .. }
         | Event::Expired { .. } => None,
     }

@@ -91,7 +91,7 @@ impl Where {
 }
 
 /// Kinds of events that can be about a capability.
-const ABOUT: [&str; 10] = [
+const ABOUT: [&str; 14] = [
     "plugin-installed",
     "run-granted",
     "called",
@@ -102,6 +102,10 @@ const ABOUT: [&str; 10] = [
     "stopped",
     "undo-intended",
     "undo-outcome",
+    "state-held",
+    "state-intended",
+    "state-outcome",
+    "state-cleared",
 ];
 
 impl Filter {
@@ -184,6 +188,10 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::Stopped { .. }
         | Event::UndoIntended { .. }
         | Event::UndoOutcome { .. } => capability.is_some_and(|c| c.class() > Class::Read),
+        Event::StateHeld { .. }
+        | Event::StateIntended { .. }
+        | Event::StateOutcome { .. }
+        | Event::StateCleared { .. } => capability == Some(Capability::State),
         Event::NodeCreated { .. }
         | Event::PluginRemoved { .. }
         | Event::PluginRefused { .. }
@@ -235,6 +243,7 @@ fn granted(grant: &Grant, capability: Capability) -> bool {
         Capability::Shards => grant.shards.is_some(),
         Capability::ConfigRead => grant.config_read.is_some(),
         Capability::ConfigWrite => grant.config_write.is_some(),
+        Capability::State => grant.state.is_some(),
     }
 }
 

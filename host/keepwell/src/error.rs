@@ -1,5 +1,6 @@
 //! What is said when a verb cannot do what was asked: one sentence, a hint, an exit code.
 
+use keepwell_journal::measurements::DbError;
 use keepwell_model::grant::Denial;
 use keepwell_model::state::Exit;
 use keepwell_model::words::{Code, Refusal};
@@ -124,6 +125,16 @@ impl From<keepwell_journal::JournalError> for Error {
                     .hint("somebody else was first; `keepwell runs list` shows what runs")
             },
             Kind::Usage => Self::usage(message),
+        }
+    }
+}
+
+impl From<DbError> for Error {
+    fn from(e: DbError) -> Self {
+        let error = Self::failed(chain(&e));
+        match e.hint() {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
     }
 }

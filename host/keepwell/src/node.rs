@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
 use crate::plugins;
 use keepwell_bundle::{Approvers, Trust};
-use keepwell_journal::measurements::Measurements;
+use keepwell_journal::measurements::{Measurements, TaskStates};
 use keepwell_journal::{Journal, NodeKey, Reader};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::id::RunId;
@@ -33,6 +33,7 @@ pub struct Node {
     /// The same as the kernel knows them; `None`: for itself, by schedule.
     pub caller: Option<Peer>,
     pub(crate) measured: Arc<Mutex<Option<Measurements>>>,
+    pub(crate) states: Arc<Mutex<Option<TaskStates>>>,
     /// Runs whose end the journal could not take; told when it can again.
     pub cut_off: Arc<Mutex<Vec<RunId>>>,
     /// Held while parameters are changed, confirmed or taken back.
@@ -65,6 +66,7 @@ impl Node {
             actor: actor(),
             caller: Some(own_peer()),
             measured: Arc::default(),
+            states: Arc::default(),
             cut_off: Arc::default(),
             changes: Arc::default(),
             _lock: Arc::new(lock),

@@ -88,6 +88,7 @@ impl keepwell_sandbox::Broker for Nobody {
             Ask::ProposeTree { .. } => Answer::ProposedTree(Err(no)),
             Ask::Param { .. } => Answer::Param(Err(no)),
             Ask::ProposeConfig { .. } => Answer::ProposedConfig(Err(no)),
+            Ask::State(_) => Answer::State(Err(no)),
         }
     }
 }

@@ -25,6 +25,7 @@ pub enum Capability {
     Shards,
     ConfigRead,
     ConfigWrite,
+    State,
 }
 
 /// The WIT package all interfaces belong to.
@@ -33,13 +34,14 @@ pub const PACKAGE: &str = "keepwell:task";
 pub const PACKAGE_VERSION: &str = "0.1.0";
 
 impl Capability {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Metrics,
         Self::Storage,
         Self::StorageClean,
         Self::Shards,
         Self::ConfigRead,
         Self::ConfigWrite,
+        Self::State,
     ];
 
     /// The name of the interface in `keepwell:task`, and of the table in `[grant]`.
@@ -51,6 +53,7 @@ impl Capability {
             Self::Shards => "shards",
             Self::ConfigRead => "config-read",
             Self::ConfigWrite => "config-write",
+            Self::State => "state",
         }
     }
 
@@ -58,10 +61,13 @@ impl Capability {
         Self::ALL.into_iter().find(|c| c.name() == name)
     }
 
-    /// The worst that a task holding this capability can propose.
+    /// The worst that a task holding this capability can propose. What it keeps for itself is not
+    /// proposed, and nobody but the task ever reads it.
     pub const fn class(self) -> Class {
         match self {
-            Self::Metrics | Self::Storage | Self::Shards | Self::ConfigRead => Class::Read,
+            Self::Metrics | Self::Storage | Self::Shards | Self::ConfigRead | Self::State => {
+                Class::Read
+            }
             Self::StorageClean | Self::ConfigWrite => Class::Reversible,
         }
     }
@@ -75,6 +81,7 @@ impl Capability {
             Self::Shards => r#"shards = { stores = ["NAME"] }"#,
             Self::ConfigRead => r#"config-read = { params = ["NAME"] }"#,
             Self::ConfigWrite => r#"config-write = { params = ["NAME"] }"#,
+            Self::State => "state = {}",
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::approval;
 use crate::grant::Grant;
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
+use crate::own_state::Figures;
 use crate::param::Guard;
 use crate::slot::Slot;
 use crate::state::RunState;
@@ -315,7 +316,27 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         again: bool,
     },
-    /// Quarantined entries of a run passed their keeping time and were deleted by the host.
+    /// What the task wants to keep for itself lies in the run's folder until the run ends.
+    StateHeld {
+        changes: Figures,
+    },
+    /// Durable before what the task keeps for itself is changed.
+    StateIntended {
+        changes: Figures,
+    },
+    /// It is kept as `version`; or it is not, and why.
+    StateOutcome {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
+    /// Durable before all that a task keeps for itself is removed, because a person said so.
+    StateCleared {
+        keys: u64,
+        bytes: u64,
+        reason: String,
+    },
     /// Durable before a parameter is changed: what it was, what it becomes, and when that reverts
     /// unless it is confirmed. It is the intent of the revert too.
     CommitArmed {
@@ -338,6 +359,7 @@ pub enum Event {
     CommitOvertaken {
         action: u64,
     },
+    /// Durable before quarantined entries of a run that passed their keeping time are deleted.
     ExpiryIntended {
         root: String,
     },
@@ -400,6 +422,10 @@ impl Event {
             Self::CommitConfirmed { .. } => "commit-confirmed",
             Self::CommitReverted { .. } => "commit-reverted",
             Self::CommitOvertaken { .. } => "commit-overtaken",
+            Self::StateHeld { .. } => "state-held",
+            Self::StateIntended { .. } => "state-intended",
+            Self::StateOutcome { .. } => "state-outcome",
+            Self::StateCleared { .. } => "state-cleared",
             Self::ExpiryIntended { .. } => "expiry-intended",
             Self::Expired { .. } => "expired",
         }
@@ -421,6 +447,8 @@ impl Event {
             | Self::CommitConfirmed { .. }
             | Self::CommitReverted { .. }
             | Self::CommitOvertaken { .. }
+            | Self::StateIntended { .. }
+            | Self::StateCleared { .. }
             | Self::ExpiryIntended { .. }
             | Self::RunResumed { .. }
             | Self::RunEnded { .. }
@@ -458,6 +486,8 @@ impl Event {
             | Self::Stopped { .. }
             | Self::Reviewed { .. }
             | Self::UndoOutcome { .. }
+            | Self::StateHeld { .. }
+            | Self::StateOutcome { .. }
             | Self::Expired { .. } => false,
         }
     }

@@ -2,6 +2,7 @@
 //! granted. Decided here, purely; enforced in the sandbox and by the actuators.
 
 mod config;
+mod state;
 
 pub use config::{
     ConfigReadGrant, ConfigReadRule, ConfigWriteGrant, ConfigWriteRule, MAX_CHANGES_CEILING,
@@ -13,6 +14,7 @@ use crate::capability::Capability;
 use crate::id::{Digest, ParamName, RootName, StoreName};
 use crate::limits::Limits;
 use crate::manifest::TaskInfo;
+use crate::own_state::{StateGrant, StateRule};
 use crate::param::Param;
 use crate::store::StoreConfig;
 use crate::units::{Bytes, Share, Span};
@@ -37,6 +39,8 @@ pub struct GrantTable {
     pub config_read: Option<ConfigReadRule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config_write: Option<ConfigWriteRule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateRule>,
 }
 
 /// `metrics = {}`.
@@ -119,6 +123,8 @@ pub struct Grant {
     pub config_read: Option<ConfigReadGrant>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_write: Option<ConfigWriteGrant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateGrant>,
     pub limits: Limits,
 }
 
@@ -195,6 +201,7 @@ impl GrantTable {
             Capability::Shards => self.shards.is_some(),
             Capability::ConfigRead => self.config_read.is_some(),
             Capability::ConfigWrite => self.config_write.is_some(),
+            Capability::State => self.state.is_some(),
         }
     }
 }
@@ -230,7 +237,7 @@ pub fn decide(facts: Facts<'_>) -> Result<Grant, Denial> {
                 facts.signer.name
             )));
         }
-        if requested.is_some() && !granted {
+        if requested.is_some_and(|request| !request.optional) && !granted {
             return Err(Denial::new(
                 "grant",
                 format!(
@@ -275,6 +282,9 @@ pub fn decide(facts: Facts<'_>) -> Result<Grant, Denial> {
             .transpose()?,
         config_write: (facts.rule.config_write.as_ref())
             .map(|rule| config_write(rule, facts.params))
+            .transpose()?,
+        state: (facts.rule.state.as_ref())
+            .map(|rule| state::state(rule, facts.info))
             .transpose()?,
         limits: facts.limits.clone(),
     })
@@ -439,6 +449,7 @@ impl Grant {
             Capability::Shards => self.shards.is_some(),
             Capability::ConfigRead => self.config_read.is_some(),
             Capability::ConfigWrite => self.config_write.is_some(),
+            Capability::State => self.state.is_some(),
         }
     }
 

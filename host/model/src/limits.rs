@@ -15,7 +15,7 @@ pub struct Limits {
     pub cpu: Span,
     /// From start to end of the look, host work included.
     pub wall: Span,
-    /// All log lines together.
+    /// All log lines together, and 64 bytes for each: a line without text is a record too.
     pub log: Bytes,
     /// The summary's line and data together.
     pub output: Bytes,

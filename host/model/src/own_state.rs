@@ -5,9 +5,14 @@
 //! writes stays in this view. The run's pipeline commits [`Changes`] when the look ended well in
 //! apply mode; a plan, a failure and a killed worker leave nothing behind.
 
+mod changes;
+mod quota;
+
+pub use changes::{BadChanges, Changes, Figures};
+pub use quota::{QuotaOutOfRange, StateGrant, StateRule};
+
 use crate::units::Bytes;
 use crate::words::Refusal;
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -24,75 +29,6 @@ pub const KEYS_CEILING: u32 = 10_000;
 /// What a key costs beside its own bytes and its value's: a row and its place in the index.
 pub const KEY_COST_BYTES: u64 = 64;
 
-/// `state = { max-bytes = "1MiB", max-keys = 1000 }`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct StateRule {
-    pub max_bytes: Option<Bytes>,
-    pub max_keys: Option<u32>,
-}
-
-/// How much a task may keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct StateGrant {
-    /// Keys, values and [`KEY_COST_BYTES`] for each key together.
-    pub max_bytes: Bytes,
-    pub max_keys: u32,
-}
-
-impl Default for StateGrant {
-    fn default() -> Self {
-        Self {
-            max_bytes: Bytes(1 << 20),
-            max_keys: 1_000,
-        }
-    }
-}
-
-/// A quota above its ceiling, or zero.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` is {given}, but must lie between 1 and {most}")]
-pub struct QuotaOutOfRange {
-    /// As the grant spells it: `max-bytes` or `max-keys`.
-    pub key: &'static str,
-    pub given: String,
-    pub most: String,
-}
-
-impl StateRule {
-    /// Defaults filled in, ceilings checked.
-    pub fn resolve(&self) -> Result<StateGrant, QuotaOutOfRange> {
-        let default = StateGrant::default();
-        let max_bytes = self.max_bytes.unwrap_or(default.max_bytes);
-        let max_keys = self.max_keys.unwrap_or(default.max_keys);
-        let out = |key, given: String, most: String| Err(QuotaOutOfRange { key, given, most });
-        if max_bytes.0 == 0 || max_bytes > STATE_CEILING {
-            return out(
-                "max-bytes",
-                max_bytes.to_string(),
-                STATE_CEILING.to_string(),
-            );
-        }
-        if max_keys == 0 || max_keys > KEYS_CEILING {
-            return out("max-keys", max_keys.to_string(), KEYS_CEILING.to_string());
-        }
-        Ok(StateGrant {
-            max_bytes,
-            max_keys,
-        })
-    }
-}
-
-/// What one run wants changed, against the version it read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changes {
-    /// The version of the task's state this run began with.
-    pub version: u64,
-    /// `None` deletes.
-    pub keys: BTreeMap<String, Option<Vec<u8>>>,
-}
-
 /// What a task keeps, whole, at one version. The version grows with every commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
@@ -105,6 +41,9 @@ pub struct Stored {
 pub struct OwnState {
     version: u64,
     keys: BTreeMap<String, Vec<u8>>,
+    /// The keys it began with. Whoever sets and deletes others leaves nothing behind here, so that
+    /// what a run costs the host is bounded by the quota and not by the number of its calls.
+    began: BTreeSet<String>,
     touched: BTreeSet<String>,
     grant: StateGrant,
     bytes: u64,
@@ -120,11 +59,33 @@ impl OwnState {
         let bytes = stored.keys.iter().map(|(k, v)| cost(k, v.len())).sum();
         Self {
             version: stored.version,
+            began: stored.keys.keys().cloned().collect(),
             keys: stored.keys,
             touched: BTreeSet::new(),
             grant,
             bytes,
         }
+    }
+
+    /// The view of a run that goes on, with what it wanted changed before; `None` when the state
+    /// is not as it began with it any more. The quota was asked when the changes were made.
+    pub fn again(stored: Stored, grant: StateGrant, changes: Changes) -> Option<Self> {
+        if stored.version != changes.version {
+            return None;
+        }
+        let mut state = Self::new(stored, grant);
+        for (key, value) in changes.keys {
+            let old = match value {
+                Some(value) => {
+                    state.bytes += cost(&key, value.len());
+                    state.keys.insert(key.clone(), value)
+                }
+                None => state.keys.remove(&key),
+            };
+            state.bytes -= old.map_or(0, |old| cost(&key, old.len()));
+            state.touched.insert(key);
+        }
+        Some(state)
     }
 
     /// The value of a key. Refusals: `invalid` (the key).
@@ -137,12 +98,7 @@ impl OwnState {
     /// call changes nothing.
     pub fn set(&mut self, key: &str, value: Vec<u8>) -> Result<(), Refusal> {
         check_key(key)?;
-        if value.len() > VALUE_MAX_BYTES {
-            return Err(Refusal::limit(format!(
-                "the value of `{key}` has {} bytes, the most are {VALUE_MAX_BYTES}",
-                value.len()
-            )));
-        }
+        check_value(key, value.len())?;
         let before = self.keys.get(key).map(|old| cost(key, old.len()));
         let bytes = self.bytes - before.unwrap_or(0) + cost(key, value.len());
         // A quota that was lowered leaves a task above it: it may still shrink.
@@ -174,7 +130,11 @@ impl OwnState {
             return Ok(false);
         };
         self.bytes -= cost(key, old.len());
-        self.touched.insert(key.to_owned());
+        if self.began.contains(key) {
+            self.touched.insert(key.to_owned());
+        } else {
+            self.touched.remove(key);
+        }
         Ok(true)
     }
 
@@ -186,12 +146,7 @@ impl OwnState {
         after: Option<&str>,
         max: usize,
     ) -> Result<Vec<String>, Refusal> {
-        if !prefix.is_empty() {
-            check_key(prefix)?;
-        }
-        if let Some(after) = after {
-            check_key(after)?;
-        }
+        check_range(prefix, after)?;
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             Some(_) | None => Bound::Included(prefix),
@@ -208,6 +163,25 @@ impl OwnState {
     /// Bytes charged and keys held, the run's own writes included.
     pub fn used(&self) -> (u64, u64) {
         (self.bytes, self.keys.len() as u64)
+    }
+
+    /// Whether the run wants anything changed.
+    pub fn is_changed(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// The quota it holds.
+    pub const fn grant(&self) -> StateGrant {
+        self.grant
+    }
+
+    /// What is to be committed, while the run goes on.
+    pub fn changes(&self) -> Changes {
+        let value = |key: &String| (key.clone(), self.keys.get(key).cloned());
+        Changes {
+            version: self.version,
+            keys: self.touched.iter().map(value).collect(),
+        }
     }
 
     /// What is to be committed when the look ended well in apply mode.
@@ -234,143 +208,23 @@ pub fn check_key(key: &str) -> Result<(), Refusal> {
     )))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::words::Code;
-    use proptest::prelude::*;
-
-    fn small() -> StateGrant {
-        StateGrant {
-            max_bytes: Bytes(1_000),
-            max_keys: 8,
-        }
+/// Values are small: a larger one is refused whatever the quota leaves.
+pub fn check_value(key: &str, bytes: usize) -> Result<(), Refusal> {
+    if bytes <= VALUE_MAX_BYTES {
+        return Ok(());
     }
-
-    #[test]
-    fn keys_and_values_have_bounds_and_a_refused_call_changes_nothing() {
-        let mut state = OwnState::new(Stored::default(), StateGrant::default());
-        let long = "k".repeat(KEY_MAX_BYTES + 1);
-        for bad in ["", "a b", "a\n", "é", long.as_str()] {
-            assert_eq!(state.set(bad, vec![]).unwrap_err().code, Code::Invalid);
-            assert_eq!(state.get(bad).unwrap_err().code, Code::Invalid);
-            assert_eq!(state.delete(bad).unwrap_err().code, Code::Invalid);
-        }
-        let large = vec![0; VALUE_MAX_BYTES + 1];
-        assert_eq!(state.set("k", large).unwrap_err().code, Code::Limit);
-        state.set("k", vec![0; VALUE_MAX_BYTES]).unwrap();
-        let longest = "k".repeat(KEY_MAX_BYTES);
-        state.set(&longest, vec![]).unwrap();
-        assert_eq!(state.used().1, 2);
-    }
-
-    #[test]
-    fn whoever_is_above_a_lowered_quota_may_shrink_and_not_grow() {
-        let keys = BTreeMap::from([("a".to_owned(), vec![0; 2_000])]);
-        let stored = Stored { version: 3, keys };
-        let mut state = OwnState::new(stored, small());
-        assert!(state.set("a", vec![0; 2_001]).is_err());
-        state.set("a", vec![0; 1_500]).unwrap();
-        assert!(state.set("b", vec![]).is_err());
-        assert!(state.delete("a").unwrap());
-        state.set("b", vec![]).unwrap();
-        let changes = state.into_changes();
-        assert_eq!(changes.version, 3);
-        assert_eq!(changes.keys["a"], None);
-    }
-
-    #[test]
-    fn quotas_have_ceilings() {
-        assert_eq!(StateRule::default().resolve(), Ok(StateGrant::default()));
-        let rule = |max_bytes, max_keys| StateRule {
-            max_bytes: Some(Bytes(max_bytes)),
-            max_keys: Some(max_keys),
-        };
-        assert!(rule(STATE_CEILING.0, KEYS_CEILING).resolve().is_ok());
-        for (bytes, keys) in [
-            (0, 1),
-            (STATE_CEILING.0 + 1, 1),
-            (1, 0),
-            (1, KEYS_CEILING + 1),
-        ] {
-            assert!(rule(bytes, keys).resolve().is_err(), "{bytes} {keys}");
-        }
-    }
-
-    #[derive(Debug, Clone)]
-    enum Call {
-        Set(u8, usize),
-        Delete(u8),
-        List(u8, Option<u8>, usize),
-    }
-
-    fn calls() -> impl Strategy<Value = Vec<Call>> {
-        let key = 0..24u8;
-        let call = prop_oneof![
-            (key.clone(), 0..300usize).prop_map(|(k, n)| Call::Set(k, n)),
-            key.clone().prop_map(Call::Delete),
-            (0..4u8, proptest::option::of(key), 0..20usize)
-                .prop_map(|(p, a, m)| Call::List(p, a, m)),
-        ];
-        proptest::collection::vec(call, 0..60)
-    }
-
-    fn name(n: u8) -> String {
-        format!("{}/{}", ["a", "b", "bb"][usize::from(n % 3)], n / 3)
-    }
-
-    proptest! {
-        #[test]
-        fn the_view_is_a_map_with_a_quota(
-            before in proptest::collection::btree_map((0..24u8).prop_map(name), proptest::collection::vec(0u8..9, 0..50), 0..6),
-            calls in calls(),
-        ) {
-            let mut model = before.clone();
-            let stored = Stored { version: 1, keys: before.clone() };
-            let mut state = OwnState::new(stored, small());
-            for call in calls {
-                match call {
-                    Call::Set(key, n) => {
-                        let key = name(key);
-                        let mut wanted = model.clone();
-                        wanted.insert(key.clone(), vec![1; n]);
-                        let bytes: u64 = wanted.iter().map(|(k, v)| cost(k, v.len())).sum();
-                        let fits = bytes <= 1_000 && wanted.len() <= 8;
-                        prop_assert_eq!(state.set(&key, vec![1; n]).is_ok(), fits);
-                        if fits {
-                            model = wanted;
-                        }
-                    }
-                    Call::Delete(key) => {
-                        let was = model.remove(&name(key)).is_some();
-                        prop_assert_eq!(state.delete(&name(key)).unwrap(), was);
-                    }
-                    Call::List(prefix, after, max) => {
-                        let prefix = ["", "a", "b", "bb"][usize::from(prefix)];
-                        let after = after.map(name);
-                        let expected: Vec<String> = model
-                            .keys()
-                            .filter(|k| k.starts_with(prefix))
-                            .filter(|k| after.as_ref().is_none_or(|a| *k > a))
-                            .take(max)
-                            .cloned()
-                            .collect();
-                        prop_assert_eq!(state.list(prefix, after.as_deref(), max).unwrap(), expected);
-                    }
-                }
-                let bytes: u64 = model.iter().map(|(k, v)| cost(k, v.len())).sum();
-                prop_assert_eq!(state.used(), (bytes, model.len() as u64));
-                prop_assert!(bytes <= 1_000 && model.len() <= 8);
-            }
-            // Applying the changes to what was stored gives what the run saw.
-            let mut after = before;
-            for (key, value) in state.into_changes().keys {
-                match value {
-                    Some(value) => drop(after.insert(key, value)),
-                    None => drop(after.remove(&key)),
-                }
-            }
-            prop_assert_eq!(after, model);
-        }
-    }
+    Err(Refusal::limit(format!(
+        "the value of `{key}` has {bytes} bytes, the most are {VALUE_MAX_BYTES}"
+    )))
 }
+
+/// What a listing begins with and comes after: nothing, or what could be a key.
+pub fn check_range(prefix: &str, after: Option<&str>) -> Result<(), Refusal> {
+    if !prefix.is_empty() {
+        check_key(prefix)?;
+    }
+    after.map_or(Ok(()), check_key)
+}
+
+#[cfg(test)]
+mod tests;

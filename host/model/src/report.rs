@@ -51,6 +51,9 @@ pub struct Report {
     pub applied: Applied,
     pub undone: Option<Undone>,
     pub checkpoint: Option<String>,
+    /// What the task wanted to keep for itself; absent when that was nothing new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_kept: Option<StateKept>,
 }
 
 /// How far a run came, from left to right.
@@ -89,6 +92,20 @@ pub struct Applied {
     pub open: Option<(u64, u64)>,
     /// The first action that was never intended.
     pub next: u64,
+}
+
+/// What became of what a task wanted to keep for itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateKept {
+    /// Keys set, and deleted.
+    pub set: u64,
+    pub deleted: u64,
+    /// Keys and values that were set.
+    pub bytes: u64,
+    /// The version it is kept as; `None` when it is not kept.
+    pub version: Option<u64>,
+    /// Why it is not kept.
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,6 +152,7 @@ impl Report {
             applied: Applied::default(),
             undone: None,
             checkpoint: None,
+            state_kept: None,
         })
     }
 
@@ -252,6 +270,19 @@ impl Report {
                     keep(&mut undone.examples, one);
                 }
             }
+            Event::StateIntended { changes } => {
+                self.state_kept = Some(StateKept {
+                    set: changes.set,
+                    deleted: changes.deleted,
+                    bytes: changes.bytes,
+                    ..StateKept::default()
+                });
+            }
+            Event::StateOutcome { version, why } => {
+                let kept = self.state_kept.get_or_insert_default();
+                kept.version = *version;
+                kept.why.clone_from(why);
+            }
             Event::Interrupted { stage } => {
                 self.state = RunState::Interrupted;
                 self.reason = Some(format!("the host stopped in the middle ({stage})"));
@@ -305,6 +336,8 @@ impl Report {
             | Event::SlotSkipped { .. }
             | Event::SlotDoneByHand { .. }
             | Event::Pruned { .. }
+            | Event::StateHeld { .. }
+            | Event::StateCleared { .. }
             | Event::CommitArmed { .. }
             | Event::CommitConfirmed { .. }
             | Event::CommitReverted { .. }

@@ -3,6 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often a child is looked at that is about to end.
+const GLANCE: Duration = Duration::from_millis(1);
 
 /// A child that does not outlive this value.
 #[derive(Debug)]
@@ -36,6 +40,17 @@ pub(crate) fn start_on_socket(
 }
 
 impl OwnChild {
+    /// Waits for it to end by itself, until then at most.
+    pub(crate) fn ends_before(&mut self, until: Instant) -> bool {
+        while Instant::now() < until {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return true;
+            }
+            std::thread::sleep(GLANCE);
+        }
+        false
+    }
+
     /// Ends it, if it has not ended, and says how.
     pub(crate) fn end(&mut self) -> Option<ExitStatus> {
         // Fails only when it has ended already; then waiting gives its status.

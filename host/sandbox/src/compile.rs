@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Largest component that is compiled. The largest plugin built with the SDK has under 1 MiB.
 pub const COMPONENT_MAX_BYTES: usize = 16 << 20;
@@ -60,12 +60,10 @@ pub fn compile(program: &Path, args: &[&str], component: &[u8]) -> Result<Vec<u8
             code
         });
         let complaint = scope.spawn(move || read_at_most(stderr, COMPLAINT_MAX_BYTES));
-        let in_time = ended.recv_timeout(WALL).is_ok();
-        let status = if in_time {
-            child.0.wait().ok()
-        } else {
-            child.end()
-        };
+        let until = Instant::now() + WALL;
+        // The end of its output is not yet its own: one that closes the pipe and stays is killed.
+        let in_time = ended.recv_timeout(WALL).is_ok() && child.ends_before(until);
+        let status = child.end();
         let code = code.join().unwrap_or_default();
         let complaint = complaint.join().unwrap_or_default();
         match status {

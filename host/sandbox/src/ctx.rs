@@ -54,7 +54,9 @@ pub(crate) struct Ctx {
     pub(crate) root_infos: Option<Vec<crate::interface::bindings::storage::RootInfo>>,
     in_use: Option<Arc<InUse>>,
     calls: Vec<Call>,
+    /// Calls that are only counted, and how many of them are told the next time.
     more_calls: u64,
+    more_due: u64,
     pub(crate) progress: Seldom<Progress>,
     pub(crate) checkpoint: Seldom<Vec<u8>>,
 }
@@ -123,6 +125,7 @@ impl Ctx {
             in_use: None,
             calls: Vec::new(),
             more_calls: 0,
+            more_due: BATCH as u64,
             progress: Seldom::new(),
             checkpoint: Seldom::new(),
         }
@@ -164,6 +167,7 @@ impl Ctx {
             Capability::Shards => !a.stores.is_empty(),
             Capability::ConfigRead => !a.readable.is_empty(),
             Capability::ConfigWrite => !a.writable.is_empty(),
+            Capability::State => a.state,
         };
         if held {
             return Ok(());
@@ -207,12 +211,20 @@ impl Ctx {
         if let Some(state) = self.checkpoint.take(checkpoint_every(self.meter.wall())) {
             self.wire.tell(Told::Checkpointed(state))?;
         }
-        if !self.calls.is_empty() || self.more_calls > 0 {
-            let calls = std::mem::take(&mut self.calls);
-            let more = std::mem::take(&mut self.more_calls);
-            self.wire.tell(Told::Called { calls, more })?;
+        if self.calls.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.tell_calls()
+    }
+
+    /// The calls since they were last told. Each telling becomes a record.
+    pub(crate) fn tell_calls(&mut self) -> Result<(), FrameError> {
+        let calls = std::mem::take(&mut self.calls);
+        let more = std::mem::take(&mut self.more_calls);
+        if calls.is_empty() && more == 0 {
+            return Ok(());
+        }
+        self.wire.tell(Told::Called { calls, more })
     }
 
     pub(crate) fn usage(&self, fuel: u64, worker_bytes: u64) -> Usage {
@@ -251,18 +263,22 @@ impl Ctx {
         self.counts.calls += 1;
         if self.counts.calls > CALLS_KEPT {
             self.more_calls += 1;
-            return Ok(());
+            // The more there are, the more seldom: however many are made, few records tell it.
+            if self.more_calls < self.more_due {
+                return Ok(());
+            }
+            self.more_due = self.more_due.saturating_mul(2);
+            return self.tell_calls();
         }
         self.calls.push(Call {
             function: function.to_owned(),
             subject: printable(subject, WORD_MAX_BYTES),
             result: result.to_owned(),
         });
-        if self.calls.len() >= BATCH {
-            let calls = std::mem::take(&mut self.calls);
-            self.wire.tell(Told::Called { calls, more: 0 })?;
+        if self.calls.len() < BATCH {
+            return Ok(());
         }
-        Ok(())
+        self.tell_calls()
     }
 }
 

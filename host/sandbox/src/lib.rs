@@ -33,7 +33,7 @@ pub use frame::FRAME_MAX_BYTES;
 pub use instances::{InstanceTimes, time_instances};
 pub use protocol::{
     Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, InUsePairs, Launch, Outcome,
-    ParamSheet, Proposal, RootAt, Stop, StoreFigures, Told, Tried,
+    ParamSheet, Proposal, RootAt, StateAnswer, StateAsk, Stop, StoreFigures, Told, Tried,
 };
 pub use seal::{SealError, seal, unseal};
 pub use session::look;

@@ -1,5 +1,11 @@
 //! What worker and host say to each other, and what a look starts from and ends in.
 
+mod last_word;
+mod state;
+
+pub(crate) use last_word::Finished;
+pub use state::{StateAnswer, StateAsk};
+
 use keepwell_model::action::{EntryKind, Identity, RelPath};
 use keepwell_model::budget::ScrubBudget;
 use keepwell_model::event::{Call, Usage, Walls};
@@ -40,6 +46,8 @@ pub struct Assignment {
     /// Parameters granted for reading, and for proposing. The host looks them up again.
     pub readable: Vec<ParamName>,
     pub writable: Vec<ParamName>,
+    /// The task may keep something for itself. What and how much, only the host knows.
+    pub state: bool,
     /// Refuse to run without Landlock and seccomp.
     pub walls_required: bool,
 }
@@ -126,6 +134,7 @@ impl Assignment {
             writable: (grant.config_write.iter())
                 .flat_map(|c| c.params.keys().cloned())
                 .collect(),
+            state: grant.state.is_some(),
             walls_required: grant.signer.tier != Tier::Own,
         }
     }
@@ -145,6 +154,7 @@ impl Assignment {
             scrub_budget: ScrubBudget::default(),
             readable: Vec::new(),
             writable: Vec::new(),
+            state: false,
             walls_required,
         }
     }
@@ -215,6 +225,7 @@ pub enum Ask {
         value: String,
         reason: String,
     },
+    State(StateAsk),
 }
 
 /// One entry to be quarantined, as the guest handed it back.
@@ -286,6 +297,7 @@ pub enum Answer {
     ProposedTree(Result<u64, Refusal>),
     Param(Result<ParamSheet, Refusal>),
     ProposedConfig(Result<u64, Refusal>),
+    State(Result<StateAnswer, Refusal>),
 }
 
 /// The broker wants no more of this run; the worker is killed.
@@ -356,56 +368,6 @@ pub(crate) struct ToWorker {
     pub(crate) answer: Answer,
     /// The same answer goes on in the next frame.
     pub(crate) more: bool,
-}
-
-/// The worker's last word.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Finished {
-    Described(String),
-    Summarized(Summary),
-    Failed(WireFailure),
-    Limited {
-        limit: LimitName,
-        detail: String,
-    },
-    Trapped {
-        message: String,
-    },
-    Unwalled {
-        detail: String,
-    },
-    /// The worker could not begin, or could not go on.
-    Broken {
-        detail: String,
-    },
-}
-
-/// [`Failure`] as a frame holds it: the model's is tagged for JSON, which postcard cannot read.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum WireFailure {
-    Transient(String),
-    Permanent(String),
-    Refused(Refusal),
-}
-
-impl From<Failure> for WireFailure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Transient(why) => Self::Transient(why),
-            Failure::Permanent(why) => Self::Permanent(why),
-            Failure::Refused(refusal) => Self::Refused(refusal),
-        }
-    }
-}
-
-impl From<WireFailure> for Failure {
-    fn from(failure: WireFailure) -> Self {
-        match failure {
-            WireFailure::Transient(why) => Self::Transient(why),
-            WireFailure::Permanent(why) => Self::Permanent(why),
-            WireFailure::Refused(refusal) => Self::Refused(refusal),
-        }
-    }
 }
 
 /// Store configurations leave out absent keys, which postcard cannot read back; as JSON inside

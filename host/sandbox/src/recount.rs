@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// A log line is cut here.
 pub(crate) const LINE_MAX_BYTES: usize = 4 << 10;
+/// What a line of the log is charged beside its text: each becomes a record, however short it is.
+pub(crate) const LINE_COST_BYTES: u64 = 64;
 /// Ids, units, names, labels.
 pub(crate) const WORD_MAX_BYTES: usize = 256;
 /// Pairs in the data of a finding, or labels of a metric.
@@ -24,6 +26,9 @@ const PAIR_BYTES: usize = 16;
 pub(crate) const CHECKPOINT_MAX_BYTES: usize = 64 << 10;
 /// Calls kept one by one; further ones are counted.
 pub(crate) const CALLS_KEPT: u64 = 10_000;
+/// Tellings of calls that are only counted. Each tells of twice as many as the one before, so no
+/// number of calls needs more.
+const COUNTS_MAX: u64 = 64;
 /// Refusals told one by one: each becomes a record. Further ones are counted among the calls.
 pub(crate) const REFUSALS_KEPT: u64 = 1_000;
 /// As the contract says of `quarantine`.
@@ -80,6 +85,7 @@ pub(crate) struct Recount<'a> {
     findings: Reported,
     metrics: Reported,
     calls: u64,
+    counts: u64,
     refusals: u64,
     progressed: u64,
     checkpointed: Option<Duration>,
@@ -95,6 +101,7 @@ impl<'a> Recount<'a> {
             findings: Reported::default(),
             metrics: Reported::default(),
             calls: 0,
+            counts: 0,
             refusals: 0,
             progressed: 0,
             checkpointed: None,
@@ -125,7 +132,7 @@ impl<'a> Recount<'a> {
                 Told::Ready(walls)
             }
             Told::Logged(line) => {
-                self.log_bytes += line.message.len() as u64;
+                self.log_bytes = self.log_bytes.saturating_add(line_bytes(&line));
                 if self.log_bytes > limits.log.0 {
                     return Err(over(LimitName::Log, format!("more than {}", limits.log)));
                 }
@@ -160,7 +167,8 @@ impl<'a> Recount<'a> {
             }
             Told::Called { mut calls, more } => {
                 self.calls += calls.len() as u64;
-                if self.calls > CALLS_KEPT {
+                self.counts += u64::from(calls.is_empty());
+                if self.calls > CALLS_KEPT || self.counts > COUNTS_MAX {
                     return Err(Excess::Protocol("it told of too many calls"));
                 }
                 for call in &mut calls {
@@ -238,6 +246,7 @@ impl<'a> Recount<'a> {
                         && value.len() <= TEXT_MAX_BYTES
                         && reason.len() <= WORD_MAX_BYTES
                 }
+                Ask::State(ask) => a.state && ask.is_sound(),
             };
         if may {
             Ok(())
@@ -277,6 +286,11 @@ pub(crate) fn printable_line(line: &LogLine) -> LogLine {
         level: line.level,
         message: printable(&line.message, LINE_MAX_BYTES),
     }
+}
+
+/// What a line is charged to the limit `log`.
+pub(crate) const fn line_bytes(line: &LogLine) -> u64 {
+    line.message.len() as u64 + LINE_COST_BYTES
 }
 
 pub(crate) fn printable_finding(finding: &Finding) -> Finding {

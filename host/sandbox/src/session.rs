@@ -116,6 +116,12 @@ impl Session<'_> {
 
     fn asked(&mut self, channel: &mut Channel, ask: Ask) -> Result<(), Outcome> {
         self.recount.check(&ask).map_err(excess)?;
+        // Whoever asks on and never reads would fill our memory with answers.
+        if !channel.is_sent() {
+            return Err(excess(Excess::Protocol(
+                "it asked again before it read the answer",
+            )));
+        }
         let answer = self.broker.ask(ask);
         for frame in in_frames(answer) {
             let frame = encode(&frame).map_err(|e| Outcome::Died {
@@ -182,7 +188,8 @@ impl Session<'_> {
             Heard::Silence => {
                 // The socket closes a moment before the process can be waited for; killing it in
                 // between would hide how it died.
-                let status = patiently(child);
+                child.ends_before(Instant::now() + PARTING);
+                let status = child.end();
                 let mut detail = status.map_or_else(|| "it ended".to_owned(), in_words);
                 let said = channel.complaint();
                 if !said.is_empty() {
@@ -192,17 +199,6 @@ impl Session<'_> {
             }
         }
     }
-}
-
-fn patiently(child: &mut OwnChild) -> Option<std::process::ExitStatus> {
-    let until = Instant::now() + PARTING;
-    while Instant::now() < until {
-        if let Ok(Some(status)) = child.0.try_wait() {
-            return Some(status);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.end()
 }
 
 fn excess(excess: Excess) -> Outcome {
@@ -272,3 +268,6 @@ fn in_frames(answer: Answer) -> Vec<ToWorker> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,7 @@ fn work(wire: &Wire, probe: impl FnOnce()) -> Result<(), Stopped> {
         wire.tell(Told::Checkpointed(state))?;
     }
     ctx.flush()?;
+    ctx.tell_calls()?;
     let usage = ctx.usage(fuel, status.map_or(0, |file| peak(&file)));
     wire.send(&FromWorker::Finished { finished, usage })?;
     Ok(())

@@ -14,6 +14,7 @@ mod node;
 mod outcome;
 mod sensors;
 mod shards;
+mod state;
 mod storage;
 pub(crate) mod sys;
 

@@ -35,6 +35,9 @@ pub struct Node {
     pub(super) denied: Vec<String>,
     pub(super) faults: Vec<(usize, String)>,
     pub(super) checkpoint: Option<Vec<u8>>,
+    pub(super) state: BTreeMap<String, Vec<u8>>,
+    /// Most bytes and keys.
+    pub(super) state_quota: (u64, u64),
 }
 
 impl Default for Node {
@@ -58,6 +61,9 @@ impl Default for Node {
             denied: Vec::new(),
             faults: Vec::new(),
             checkpoint: None,
+            state: BTreeMap::new(),
+            // As a grant that says nothing.
+            state_quota: (1 << 20, 1_000),
         }
     }
 }
@@ -193,6 +199,25 @@ impl Node {
         self
     }
 
+    /// What earlier runs of the task kept.
+    #[must_use]
+    pub fn state(mut self, key: &str, value: &[u8]) -> Self {
+        self.state.insert(key.into(), value.into());
+        self
+    }
+    /// How much the task may keep: bytes, and keys.
+    #[must_use]
+    pub fn state_quota(mut self, max_bytes: u64, max_keys: u64) -> Self {
+        self.state_quota = (max_bytes, max_keys);
+        self
+    }
+    /// After a run that ended well: what it kept is there for the next.
+    #[must_use]
+    pub fn keeping(mut self, of: &Outcome) -> Self {
+        self.state.clone_from(&of.state);
+        self
+    }
+
     /// Runs a task with these settings.
     pub fn run<T: Task>(&self, settings: impl Into<serde_json::Value>) -> Outcome {
         self.act(&settings.into(), task::run::<T>, T::NAME)
@@ -230,6 +255,7 @@ impl Node {
                 settings: settings.to_string(),
                 ..Run::default()
             };
+            run.outcome.state.clone_from(&self.state);
         });
     }
 

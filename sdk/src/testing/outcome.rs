@@ -4,6 +4,7 @@ use crate::Finding;
 use crate::log::Level;
 use crate::task::{Failure, Refusal, Summary};
 use crate::wit::keepwell::task::core::Progress;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 
 /// One line of the log.
@@ -52,6 +53,8 @@ pub struct Said {
     pub changes: Vec<Change>,
     pub progress: Vec<Progress>,
     pub checkpoint: Option<Vec<u8>>,
+    /// The task's own state as the run left it.
+    pub state: BTreeMap<String, Vec<u8>>,
 }
 
 /// How a run ended and what it said.

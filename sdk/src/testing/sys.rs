@@ -15,6 +15,9 @@ pub(crate) mod shards {
     pub(crate) use super::super::shards::{Scrub, list_shards, stores, verify};
 }
 
+pub(crate) mod state {
+    pub(crate) use super::super::state::{delete, get, get_usage, list_keys, set};
+}
 pub(crate) mod storage {
     pub(crate) use super::super::storage::{Walker, get_usage, roots, stat, walk};
 }

@@ -24,8 +24,10 @@ macro_rules! behaviour {
 
 mod absurd_lengths;
 mod bad_json;
+mod calls_flood;
 mod checkpoint_flood;
 mod config_outside;
+mod count;
 mod findings_fat;
 mod findings_flood;
 mod flaky;
@@ -33,6 +35,7 @@ mod handle_leak;
 mod hoard;
 mod hoard_table;
 mod honest;
+mod log_empty;
 mod log_escapes;
 mod log_flood;
 mod metrics_flood;
@@ -49,12 +52,16 @@ mod scrub_again;
 mod slow;
 mod spin;
 mod spin_in_host_calls;
+mod state_denied;
+mod state_flood;
 mod trap;
 
 use absurd_lengths::AbsurdLengths;
 use bad_json::BadJson;
+use calls_flood::CallsFlood;
 use checkpoint_flood::CheckpointFlood;
 use config_outside::ConfigOutside;
+use count::Count;
 use findings_fat::FindingsFat;
 use findings_flood::FindingsFlood;
 use flaky::Flaky;
@@ -62,6 +69,7 @@ use handle_leak::HandleLeak;
 use hoard::Hoard;
 use hoard_table::HoardTable;
 use honest::Honest;
+use log_empty::LogEmpty;
 use log_escapes::LogEscapes;
 use log_flood::LogFlood;
 use metrics_flood::MetricsFlood;
@@ -78,6 +86,8 @@ use scrub_again::ScrubAgain;
 use slow::Slow;
 use spin::Spin;
 use spin_in_host_calls::SpinInHostCalls;
+use state_denied::StateDenied;
+use state_flood::StateFlood;
 use trap::Trap;
 
 keepwell_sdk::plugin!(
@@ -86,8 +96,10 @@ keepwell_sdk::plugin!(
     [
         AbsurdLengths,
         BadJson,
+        CallsFlood,
         CheckpointFlood,
         ConfigOutside,
+        Count,
         FindingsFat,
         FindingsFlood,
         Flaky,
@@ -95,6 +107,7 @@ keepwell_sdk::plugin!(
         Hoard,
         HoardTable,
         Honest,
+        LogEmpty,
         LogEscapes,
         LogFlood,
         MetricsFlood,
@@ -111,6 +124,8 @@ keepwell_sdk::plugin!(
         Slow,
         Spin,
         SpinInHostCalls,
+        StateDenied,
+        StateFlood,
         Trap,
     ]
 );

@@ -19,6 +19,7 @@ mod full_disk;
 mod harness;
 mod hostile;
 mod journal;
+mod own_state;
 mod schedule_verbs;
 mod schedules;
 mod stores;

@@ -43,7 +43,7 @@ pub enum DbError {
     },
     #[error("the state of task `{task}` was changed by another run")]
     Changed { task: String },
-    #[error("the change of task `{task}` cannot be kept: {why}")]
+    #[error("the state of task `{task}` is refused: {why}")]
     Refused { task: String, why: String },
 }
 

@@ -129,7 +129,7 @@ fn fold(db: &Connection, report: &Report) -> rusqlite::Result<Folded> {
         let resolved = db.execute(sql, params![report.task, run, column(at)])?;
         folded.resolved = resolved as u64;
     }
-    if report.state != RunState::Interrupted {
+    if !matches!(report.state, RunState::Interrupted | RunState::Waiting) {
         folded.points = add(db, &samples(report, at), at)?.stored;
     }
     let sql = "INSERT OR REPLACE INTO folded VALUES (?1, ?2)";

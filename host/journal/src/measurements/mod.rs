@@ -26,7 +26,7 @@ pub use findings::{FindingQuery, FindingRow, Folded};
 pub use points::{Added, Sample};
 pub use query::{MeasurementReader, SeriesRow};
 pub use retention::{BadRetention, Retention, Swept};
-pub use tasks::{TaskStates, TaskUsage};
+pub use tasks::{TaskStateReader, TaskStates, TaskUsage};
 
 use error::Result;
 use file::{Written, aside, beyond_use};

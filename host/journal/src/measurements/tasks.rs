@@ -7,7 +7,7 @@
 
 use super::RunKey;
 use super::error::{DbError, Result};
-use super::file::{Kind, Written, aside, set_aside};
+use super::file::{Kind, Written, aside, open_reader, set_aside};
 use super::lock;
 use super::schema::TASKS;
 use crate::schema::{column, number};
@@ -16,6 +16,7 @@ use keepwell_model::own_state::{
     Changes, KEYS_CEILING, OwnState, STATE_CEILING, StateGrant, Stored, VALUE_MAX_BYTES, check_key,
     cost,
 };
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -43,6 +44,11 @@ impl TaskStates {
     /// but its tasks knows what was in it.
     pub fn open(dir: &Path) -> Result<Self> {
         let file = Written::open(dir, FILE)?;
+        // Folding the write-ahead log costs a short program two waits for the disk; what is in it
+        // is durable as it lies, and it is folded by itself when it has grown.
+        file.db
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+            .map_err(file.wrap("leave the log"))?;
         Ok(Self(Arc::new(Mutex::new(file))))
     }
 
@@ -60,16 +66,14 @@ impl TaskStates {
 
     /// All that a task keeps.
     pub fn stored(&self, task: &str) -> Result<Stored> {
-        self.with("read a task's state", |db| {
-            // One view for the version and the keys.
-            let tx = db.unchecked_transaction()?;
-            let version = head(&tx, task)?.map_or(0, |(version, _)| version);
-            let sql = "SELECT key, value FROM state WHERE task = ?1";
-            let mut rows = tx.prepare_cached(sql)?;
-            let rows = rows.query_map([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let keys = rows.collect::<rusqlite::Result<_>>()?;
-            Ok(Stored { version, keys })
-        })
+        let read = self.with("read a task's state", |db| stored(db, task))?;
+        read.ok_or_else(|| too_much(task))
+    }
+
+    /// The version of a task's state and the run that committed it, if one did.
+    pub fn last(&self, task: &str) -> Result<Option<(u64, RunId)>> {
+        let head = self.with("read a task's state", |db| head(db, task))?;
+        Ok(head.and_then(|(version, run)| Some((version, committed_by(run)?))))
     }
 
     /// The view of a run that begins.
@@ -131,24 +135,7 @@ impl TaskStates {
 
     /// How much each task keeps.
     pub fn usage(&self) -> Result<Vec<TaskUsage>> {
-        self.with("add up the tasks' states", |db| {
-            let tx = db.unchecked_transaction()?;
-            let mut rows =
-                tx.prepare_cached("SELECT task, version, run FROM tasks ORDER BY task")?;
-            let rows = rows.query_map([], |row| {
-                let task: String = row.get(0)?;
-                let (bytes, keys) = size(&tx, &task)?;
-                Ok(TaskUsage {
-                    task,
-                    version: number(row.get(1)?),
-                    run: Some(RunId::from_bytes(row.get(2)?))
-                        .filter(|run| run.to_bytes() != NO_RUN),
-                    keys,
-                    bytes,
-                })
-            })?;
-            rows.collect()
-        })
+        self.with("add up the tasks' states", usage)
     }
 
     fn with<T>(
@@ -159,6 +146,86 @@ impl TaskStates {
         let file = lock(&self.0);
         act(&file.db).map_err(file.wrap(doing))
     }
+}
+
+/// Reads `tasks.db` beside whoever writes it.
+#[derive(Debug)]
+pub struct TaskStateReader {
+    db: Connection,
+    path: PathBuf,
+}
+
+impl TaskStateReader {
+    /// `None` when no task has kept anything yet.
+    pub fn open(dir: &Path) -> Result<Option<Self>> {
+        match open_reader(dir, FILE) {
+            Ok(db) => {
+                let path = dir.join(FILE.name);
+                Ok(Some(Self { db, path }))
+            }
+            Err(DbError::NotFound { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// All that a task keeps.
+    pub fn stored(&self, task: &str) -> Result<Stored> {
+        let read = stored(&self.db, task).map_err(self.wrap("read a task's state"))?;
+        read.ok_or_else(|| too_much(task))
+    }
+
+    /// How much each task keeps.
+    pub fn usage(&self) -> Result<Vec<TaskUsage>> {
+        usage(&self.db).map_err(self.wrap("add up the tasks' states"))
+    }
+
+    fn wrap(&self, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> DbError + use<> {
+        DbError::sqlite(doing, &self.path)
+    }
+}
+
+/// `None` when there is more than any quota allows: no run of ours wrote that, and reading it
+/// would cost whatever there is of it.
+fn stored(db: &Connection, task: &str) -> rusqlite::Result<Option<Stored>> {
+    // One view for the version, the size and the keys.
+    let tx = db.unchecked_transaction()?;
+    let version = head(&tx, task)?.map_or(0, |(version, _)| version);
+    let (bytes, keys) = size(&tx, task)?;
+    if bytes > STATE_CEILING.0 || keys > u64::from(KEYS_CEILING) {
+        return Ok(None);
+    }
+    let mut rows = tx.prepare_cached("SELECT key, value FROM state WHERE task = ?1")?;
+    let rows = rows.query_map([task], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let keys = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Stored { version, keys }))
+}
+
+fn too_much(task: &str) -> DbError {
+    DbError::Refused {
+        task: task.to_owned(),
+        why: "more is stored than any quota allows".to_owned(),
+    }
+}
+
+fn usage(db: &Connection) -> rusqlite::Result<Vec<TaskUsage>> {
+    let tx = db.unchecked_transaction()?;
+    let mut rows = tx.prepare_cached("SELECT task, version, run FROM tasks ORDER BY task")?;
+    let rows = rows.query_map([], |row| {
+        let task: String = row.get(0)?;
+        let (bytes, keys) = size(&tx, &task)?;
+        Ok(TaskUsage {
+            task,
+            version: number(row.get(1)?),
+            run: committed_by(row.get(2)?),
+            keys,
+            bytes,
+        })
+    })?;
+    rows.collect()
+}
+
+fn committed_by(run: RunKey) -> Option<RunId> {
+    (run != NO_RUN).then(|| RunId::from_bytes(run))
 }
 
 /// Stands where no run committed.

@@ -2,7 +2,7 @@
 
 use crate::common::run_id;
 use keepwell_journal::ErrorKind;
-use keepwell_journal::measurements::TaskStates;
+use keepwell_journal::measurements::{TaskStateReader, TaskStates};
 use keepwell_model::own_state::{Changes, StateGrant, Stored};
 use keepwell_model::units::Bytes;
 use proptest::prelude::*;
@@ -98,6 +98,41 @@ fn what_did_not_come_through_a_view_is_checked_all_the_same() {
     assert!(commit(large.collect()).is_err());
     assert_eq!(states.stored(TASK).unwrap(), Stored::default());
     assert_eq!(commit(one("k", 64 << 10)).unwrap(), 1);
+}
+
+#[test]
+fn who_reads_beside_the_writer_sees_what_is_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(TaskStateReader::open(dir.path()).unwrap().is_none());
+    let states = TaskStates::open(dir.path()).unwrap();
+    let reader = TaskStateReader::open(dir.path()).unwrap().unwrap();
+    assert_eq!(states.last(TASK).unwrap(), None);
+    set(&states, 1, "cursor", b"8");
+    assert_eq!(reader.stored(TASK).unwrap(), states.stored(TASK).unwrap());
+    assert_eq!(reader.usage().unwrap(), states.usage().unwrap());
+    assert_eq!(states.last(TASK).unwrap(), Some((1, run_id(1))));
+    assert!(states.forget(TASK).unwrap());
+    assert_eq!(states.last(TASK).unwrap(), None, "nobody's run did that");
+}
+
+/// Rows that somebody else wrote are not read into memory, however many there are.
+#[test]
+fn more_than_any_quota_is_refused_unread() {
+    let (dir, states) = fresh();
+    set(&states, 1, "cursor", b"8");
+    let db = rusqlite::Connection::open(dir.path().join("tasks.db")).unwrap();
+    db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) \
+         INSERT INTO state SELECT ?1, 'k' || i, zeroblob(65536) FROM n",
+        [TASK],
+    )
+    .unwrap();
+    let refused = states.stored(TASK).unwrap_err();
+    assert!(refused.to_string().contains("than any quota"), "{refused}");
+    let reader = TaskStateReader::open(dir.path()).unwrap().unwrap();
+    assert!(reader.stored(TASK).is_err());
+    assert!(states.forget(TASK).unwrap());
+    assert!(states.stored(TASK).unwrap().keys.is_empty());
 }
 
 #[test]

@@ -2,22 +2,14 @@
 
 use super::request::{Answer, MakeBaseline};
 use crate::clock::readable;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 use crate::node::Node;
 use keepwell_journal::measurements::{BaselineRequest, Proposed};
 
 pub(super) fn baseline(node: &Node, name: &str, make: Option<MakeBaseline>) -> Result<Answer> {
-    let failed = |e: keepwell_journal::measurements::DbError| {
-        let hint = e.hint();
-        let error = Error::failed(chain(&e));
-        match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    };
-    let measurements = node.measurements().map_err(failed)?;
+    let measurements = node.measurements()?;
     let Some(make) = make else {
-        return if measurements.forget_baseline(name).map_err(failed)? {
+        return if measurements.forget_baseline(name)? {
             Ok(Answer::Said(format!("baseline `{name}` is forgotten")))
         } else {
             Err(Error::usage(format!("there is no baseline `{name}`")))
@@ -32,10 +24,7 @@ pub(super) fn baseline(node: &Node, name: &str, make: Option<MakeBaseline>) -> R
         noise_floor: make.noise_floor,
         actor: node.actor.clone(),
     };
-    match measurements
-        .make_baseline(&request, node.clock.now_ms())
-        .map_err(failed)?
-    {
+    match measurements.make_baseline(&request, node.clock.now_ms())? {
         Proposed::Made(made) => Ok(Answer::Said(format!(
             "baseline `{name}` version {} is made of {} points, {} to {}",
             made.version,

@@ -6,8 +6,10 @@ use crate::clock::readable;
 use crate::config::{Line, timetable};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
+use keepwell_journal::measurements::TaskUsage;
 use keepwell_model::event::Event;
 use keepwell_model::schedule::NoSlot;
+use keepwell_model::units::Bytes;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
@@ -131,6 +133,31 @@ pub(super) fn run_now(
     node.journal
         .commit_with_checkpoint(node.record(Some(&task), event))?;
     Ok(Answer::Said(format!("task {task} is to be run now")))
+}
+
+/// Removes what a task keeps for itself. One that is configured no more has its state still, and a
+/// run that began before this does not write over it.
+pub(super) fn clear_state(node: &Node, task: &str, reason: &str) -> Result<Answer> {
+    let states = node.task_states()?;
+    let mut usage = states.usage()?.into_iter();
+    let usage = usage.find(|u| u.task == task && u.keys > 0);
+    let Some(TaskUsage { keys, bytes, .. }) = usage else {
+        return Err(Error::usage(format!("`{task}` keeps nothing"))
+            .hint("`keepwell task state list` names the tasks that do"));
+    };
+    let reason = reason.to_owned();
+    let event = Event::StateCleared {
+        keys,
+        bytes,
+        reason,
+    };
+    node.journal
+        .commit_with_checkpoint(node.record(Some(task), event))?;
+    states.forget(task)?;
+    Ok(Answer::Said(format!(
+        "task {task} keeps nothing any more: {keys} keys, {} are gone",
+        Bytes(bytes)
+    )))
 }
 
 /// The schedules that run a task; `schedule` keeps the one of that name.

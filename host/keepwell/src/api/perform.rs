@@ -84,6 +84,7 @@ pub fn perform(
             node.journal.checkpoint()?;
             Ok(Answer::Expired { entries, bytes })
         }
+        Request::ClearState { task, reason } => controls::clear_state(node, &task, &reason),
         Request::Install {
             source,
             bundle,

@@ -70,6 +70,11 @@ pub enum Request {
     Expire {
         all: bool,
     },
+    /// Remove all that a task keeps for itself.
+    ClearState {
+        task: String,
+        reason: String,
+    },
     Install {
         /// Where the bundle came from, for messages.
         source: String,
@@ -132,6 +137,7 @@ impl Request {
             Self::Backfill { .. } => "task backfill",
             Self::RunNow { .. } => "task run-now",
             Self::Expire { .. } => "quarantine expire",
+            Self::ClearState { .. } => "task state clear",
             Self::Install { upgrade: false, .. } => "plugin install",
             Self::Install { upgrade: true, .. } => "plugin upgrade",
             Self::Remove { .. } => "plugin remove",

@@ -34,14 +34,12 @@ fn severity(text: &str) -> Result<Severity, String> {
 /// Exits 1 when something critical is open and 3 when something else is, as a check does.
 pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
     let rows = match reader(global)? {
-        Some(reader) => reader
-            .findings(&FindingQuery {
-                task: args.task.clone(),
-                open: !args.all,
-                at_least: args.severity,
-                limit: Some(args.limit),
-            })
-            .map_err(super::measure::failed)?,
+        Some(reader) => reader.findings(&FindingQuery {
+            task: args.task.clone(),
+            open: !args.all,
+            at_least: args.severity,
+            limit: Some(args.limit),
+        })?,
         None => vec![],
     };
     global.out().rows(

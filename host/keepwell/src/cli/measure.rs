@@ -3,10 +3,10 @@
 use super::Global;
 use crate::api::{MakeBaseline, Request};
 use crate::clock;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 use crate::node;
 use crate::show;
-use keepwell_journal::measurements::{DbError, MeasurementReader, SeriesRow};
+use keepwell_journal::measurements::{MeasurementReader, SeriesRow};
 use keepwell_model::baseline::{Comparison, Worse};
 use keepwell_model::measure::{SeriesKey, Tier};
 use keepwell_model::state::Exit;
@@ -107,19 +107,7 @@ pub(super) fn reader(global: &Global) -> Result<Option<MeasurementReader>> {
     match MeasurementReader::open(&dir.state()) {
         Ok(reader) => Ok(Some(reader)),
         Err(e) if e.kind() == keepwell_journal::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(failed(e)),
-    }
-}
-
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "used as the argument of map_err"
-)]
-pub(super) fn failed(e: DbError) -> Error {
-    let error = Error::failed(chain(&e));
-    match e.hint() {
-        Some(hint) => error.hint(hint),
-        None => error,
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -196,7 +184,7 @@ fn find(reader: &MeasurementReader, which: &Which) -> Result<SeriesKey> {
                 .iter()
                 .all(|(name, value)| row.key.labels().get(name) == Some(value))
     };
-    let all = reader.series(which.task.as_deref()).map_err(failed)?;
+    let all = reader.series(which.task.as_deref())?;
     let names: Vec<&str> = all.iter().map(|row| row.key.name()).collect();
     let near = keepwell_model::grant::nearest(&which.series, &names).map(str::to_owned);
     let mut found: Vec<SeriesKey> = all.into_iter().filter(fits).map(|row| row.key).collect();
@@ -225,8 +213,8 @@ fn labels(key: &SeriesKey) -> String {
 fn list(global: &Global, task: Option<&str>) -> Result<Exit> {
     let mut rows = vec![];
     if let Some(reader) = reader(global)? {
-        for row in reader.series(task).map_err(failed)? {
-            let last = reader.last(&row.key).map_err(failed)?;
+        for row in reader.series(task)? {
+            let last = reader.last(&row.key)?;
             rows.push(serde_json::json!({
                 "name": row.key.name(), "unit": row.key.unit(), "labels": row.key.labels(),
                 "points": row.points, "last": last.map(|p| p.value), "at": last.map(|p| p.at_ms),
@@ -270,7 +258,7 @@ fn shown(
     let out = global.out();
     match per {
         None => {
-            let points = reader.points(&key, from, to, limit).map_err(failed)?;
+            let points = reader.points(&key, from, to, limit)?;
             out.rows(&points, &["at", key.unit()], |p| {
                 vec![clock::readable(p.at_ms), p.value.to_string()]
             });
@@ -281,9 +269,7 @@ fn shown(
                 Per::Hour => Tier::Hour,
                 Per::Day => Tier::Day,
             };
-            let buckets = reader
-                .rollups(&key, tier, from, to, limit)
-                .map_err(failed)?;
+            let buckets = reader.rollups(&key, tier, from, to, limit)?;
             out.rows(&buckets, &["from", "min", "mean", "max", "count"], |b| {
                 vec![
                     clock::readable(b.from_ms),
@@ -304,8 +290,7 @@ fn compare(global: &Global, name: &str, since: &str, same_hour: bool) -> Result<
     let now = clock::now_ms();
     let hour = same_hour.then(|| keepwell_model::baseline::hour_of_week(now));
     let verdict = reader
-        .compare(name, time(since)?, now, hour)
-        .map_err(failed)?
+        .compare(name, time(since)?, now, hour)?
         .ok_or_else(|| {
             Error::usage(format!("there is no baseline `{name}`"))
                 .hint("`keepwell baseline make` makes one")

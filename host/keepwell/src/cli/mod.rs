@@ -20,6 +20,7 @@ mod schedule_edit;
 mod status;
 mod store;
 mod task;
+mod task_state;
 mod template;
 mod trust;
 

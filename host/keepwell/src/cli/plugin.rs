@@ -225,7 +225,7 @@ fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
         let mut names = config.tasks.values().filter(|t| {
             t.plugin_task() == task
                 && t.file.grant.holds(capability)
-                && t.file.plugin.starts_with(manifest.name.as_str())
+                && t.file.plugin.split('@').next() == Some(manifest.name.as_str())
         });
         names.next().map(|t| t.name.to_string())
     };
@@ -248,7 +248,10 @@ fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
             text.push_str(&format!("\n{}: {}\n", task.name, task.description));
             for need in &task.needs {
                 let by = granted(&task.name, need.capability).map_or_else(
-                    || "not granted".to_owned(),
+                    || match need.optional {
+                        true => "not granted; it does without".to_owned(),
+                        false => "not granted".to_owned(),
+                    },
                     |t| format!("granted to task {t}"),
                 );
                 let allowed = if signer.capabilities.contains(&need.capability) {

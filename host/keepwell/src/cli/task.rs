@@ -11,6 +11,7 @@ use crate::plugins;
 use crate::show;
 use keepwell_journal::{PAUSED, RunQuery};
 use keepwell_model::event::Mode;
+use keepwell_model::id::ParamName;
 use keepwell_model::report::Report;
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::words::{Severity, printable};
@@ -82,6 +83,9 @@ pub(crate) enum Verb {
         #[arg(long)]
         reason: String,
     },
+    /// What tasks keep for themselves between their runs.
+    #[command(subcommand)]
+    State(super::task_state::Verb),
     /// Run it and print one line as Nagios plugins do; exits 0, 1, 2 or 3 as that convention has it.
     Check {
         task: String,
@@ -124,6 +128,7 @@ pub(super) fn task(global: &Global, verb: &Verb) -> Result<Exit> {
             let (task, set, reason) = (task.clone(), set.clone(), reason.clone());
             for_the_daemon(global, Request::RunNow { task, set, reason })
         }
+        Verb::State(verb) => super::task_state::state(global, verb),
         Verb::Check { task, set } => check(global, task, set),
     }
 }
@@ -218,11 +223,25 @@ fn show_task(global: &Global, name: &str) -> Result<Exit> {
         if let Some(shards) = &grant.shards {
             let _ = writeln!(text, "  shards        {}", pretty(&shards.stores));
         }
+        if let Some(config) = &grant.config_read {
+            let _ = writeln!(text, "  config-read   {}", names(config.params.keys()));
+        }
+        if let Some(config) = &grant.config_write {
+            let _ = writeln!(text, "  config-write  {}", names(config.params.keys()));
+        }
+        if let Some(quota) = &grant.state {
+            let _ = writeln!(text, "  state         {}", pretty(quota));
+        }
         let _ = writeln!(text, "settings  {}", pretty(&task.file.settings));
         let _ = write!(text, "limits    {}", pretty(&grant.limits));
         text
     });
     Ok(Exit::Done)
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a ParamName>) -> String {
+    let names: Vec<&str> = names.map(ParamName::as_str).collect();
+    names.join(", ")
 }
 
 /// One-line JSON of anything, for the table view.

@@ -1,5 +1,6 @@
 //! The host's side of one worker: writes down what it tells and answers what only the host may.
 
+use super::own::Own;
 use super::propose::Proposals;
 use super::run_log::{Halt, RunLog};
 use crate::node::Node;
@@ -21,6 +22,7 @@ pub(super) struct Desk<'a, 'b> {
     grant: &'a Grant,
     log: &'a mut RunLog<'b>,
     pub(super) proposals: Option<Proposals>,
+    pub(super) own: Own,
     stage: &'static str,
     cpu: Option<Result<keepwell_node::metrics::Cpu, Refusal>>,
     in_use: Option<Arc<InUse>>,
@@ -35,6 +37,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         grant: &'a Grant,
         log: &'a mut RunLog<'b>,
         proposals: Option<Proposals>,
+        own: Own,
         stage: &'static str,
     ) -> Self {
         Self {
@@ -42,6 +45,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             grant,
             log,
             proposals,
+            own,
             stage,
             cpu: None,
             in_use: None,
@@ -201,6 +205,10 @@ impl Broker for Desk<'_, '_> {
                 value,
                 reason,
             } => Answer::ProposedConfig(self.propose_config(&name, &value, &reason)),
+            Ask::State(ask) => {
+                let task = &self.log.report().task;
+                Answer::State(self.own.answer(self.node, self.grant, task, ask))
+            }
         }
     }
 }

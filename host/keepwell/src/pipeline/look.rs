@@ -1,6 +1,7 @@
 //! Look and propose, and later review: a guest in a worker of its own, and what its end means.
 
 use super::desk::Desk;
+use super::own::Own;
 use super::plan_file::PlanWriter;
 use super::propose::Proposals;
 use super::run_log::{Halt, RunLog};
@@ -33,13 +34,21 @@ pub(super) fn look<'a>(
     };
     let assignment = assign(&granted.grant, entry, &due.settings, due.now_ms, checkpoint);
     let proposals = Proposals::open(&granted.grant, writer, due.now_ms, due.scope)?;
-    let mut desk = Desk::new(node, &granted.grant, log, Some(proposals), "look");
+    let mut desk = Desk::new(
+        node,
+        &granted.grant,
+        log,
+        Some(proposals),
+        Own::default(),
+        "look",
+    );
     let code = granted
         .code
         .try_clone()
         .map_err(|e| Halt::end(RunState::Failed, e.to_string(), None))?;
     let ended = launch(code, &assignment, &mut desk, brake)?;
     let (halted, proposals) = (desk.halted.take(), desk.proposals.take());
+    let own = std::mem::take(&mut desk.own);
     // Also when the host itself ended the look, so that what it used is written down.
     let looked = conclude(ended, brake, log, |summary, usage| Event::Looked {
         summary,
@@ -63,6 +72,7 @@ pub(super) fn look<'a>(
         granted,
         summary,
         plan,
+        own,
     })
 }
 
@@ -72,9 +82,12 @@ pub(super) fn review(
     planned: Planned<'_>,
     log: &mut RunLog<'_>,
     brake: &Brake,
-) -> Result<Summary, Halt> {
+) -> Result<(Summary, Own), Halt> {
     let Planned {
-        granted, summary, ..
+        granted,
+        summary,
+        own,
+        ..
     } = planned;
     let due = &granted.due;
     let applied = &log.report().applied;
@@ -95,15 +108,17 @@ pub(super) fn review(
             .collect(),
     };
     let assignment = assign(&granted.grant, entry, &due.settings, due.now_ms, None);
-    let mut desk = Desk::new(node, &granted.grant, log, None, "review");
+    let mut desk = Desk::new(node, &granted.grant, log, None, own, "review");
     let ended = launch(granted.code, &assignment, &mut desk, brake)?;
     if let Some(halt) = desk.halted.take() {
         return Err(halt);
     }
-    conclude(ended, brake, log, |summary, usage| Event::Reviewed {
+    let own = std::mem::take(&mut desk.own);
+    let summary = conclude(ended, brake, log, |summary, usage| Event::Reviewed {
         summary,
         usage,
-    })
+    })?;
+    Ok((summary, own))
 }
 
 fn assign(

@@ -12,6 +12,7 @@ mod changes;
 mod desk;
 mod gate;
 mod look;
+mod own;
 mod plan_file;
 mod progress;
 mod propose;
@@ -96,6 +97,8 @@ pub struct Planned<'a> {
     granted: Granted<'a>,
     summary: Summary,
     plan: SealedPlan,
+    /// What it wants to keep for itself.
+    own: own::Own,
 }
 
 /// Somebody or some rule stands behind exactly this plan.
@@ -139,9 +142,14 @@ fn stages(
     let admitted = admit::admit(node, due)?;
     let granted = grant(node, admitted, log)?;
     let planned = look::look(node, granted, log, brake)?;
-    if mode == Mode::Plan || planned.plan.actions == 0 {
+    if mode == Mode::Plan {
         return Ok(state_of(&planned.summary, false));
     }
+    if planned.plan.actions == 0 {
+        let kept = planned.own.keep(node, log)?;
+        return Ok(state_of(&planned.summary, !kept));
+    }
+    planned.own.hold(node, log)?;
     admit::check_shares(&planned.granted.grant, &planned.plan)?;
     let approved = gate::pass(node, planned, None, log)?;
     let applied = apply::apply(node, approved, log, brake)?;
@@ -176,8 +184,9 @@ fn review(
     if let Some(stop) = stopped {
         return Err(Halt::end(stop.state, stop.why, stop.hint));
     }
-    let summary = look::review(node, planned, log, brake)?;
-    let incomplete = log.report().applied.not_done > 0;
+    let (summary, own) = look::review(node, planned, log, brake)?;
+    let kept = own.keep(node, log)?;
+    let incomplete = !kept || log.report().applied.not_done > 0;
     Ok(state_of(&summary, incomplete))
 }
 

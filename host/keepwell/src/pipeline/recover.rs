@@ -2,6 +2,7 @@
 //! carried out from the journal without asking the guest again.
 
 use super::apply::{BatchDone, Hands};
+use super::own::Own;
 use super::plan_file::{PlanReader, SealedPlan};
 use super::run_log::{Halt, Observer, RunLog};
 use super::{Approved, Asked, Brake, Due, Granted, Planned};
@@ -64,15 +65,19 @@ fn interrupted(node: &Node, run: RunId) -> Result<()> {
     let Some(report) = report.filter(|r| r.state == RunState::Running) else {
         return Ok(());
     };
-    node.journal.commit(Record {
+    let record = |event| Record {
         at: node.clock.now_ms(),
         run: Some(run),
         task: Some(report.task.clone()),
         actor: "host".into(),
-        event: Event::Interrupted {
-            stage: stage_name(report.stage).into(),
-        },
-    })?;
+        event,
+    };
+    if let Some(outcome) = super::own::settle(node, &report) {
+        node.journal.commit(record(outcome))?;
+    }
+    node.journal.commit(record(Event::Interrupted {
+        stage: stage_name(report.stage).into(),
+    }))?;
     Ok(())
 }
 
@@ -130,10 +135,12 @@ pub fn resume(
         .hint(format!("`keepwell run {}` makes a new plan", report.task)));
     }
     let due = due_again(task, &report, &records)?;
+    let own = Own::held_by(node, &grant, &report, &records);
     let planned = Planned {
         granted: Granted { due, grant, code },
         summary,
         plan,
+        own,
     };
     let mut log = RunLog::reopen(node, report, observer);
     let ended = (|| {

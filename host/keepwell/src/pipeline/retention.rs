@@ -67,7 +67,8 @@ fn drop_plans(node: &Node, spare: &BTreeSet<RunId>) -> Result<()> {
         if spare.contains(&run) || reader.report(run)?.is_some() {
             continue;
         }
-        for file in ["plan.jsonl", "progress.json", "progress.new", "cancel"] {
+        let known = ["plan.jsonl", "progress.json", "progress.new", "cancel"];
+        for file in known.into_iter().chain([super::own::HELD]) {
             // What is not there need not be removed.
             let _ = std::fs::remove_file(entry.path().join(file));
         }

@@ -3,7 +3,7 @@
 use super::{GREEN, RED, YELLOW, paint};
 use crate::clock;
 use keepwell_model::event::Mode;
-use keepwell_model::report::Report;
+use keepwell_model::report::{Report, StateKept};
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::units::Bytes;
 use keepwell_model::words::{Level, Severity};
@@ -180,6 +180,9 @@ fn plan_and_apply(report: &Report, say: &mut impl FnMut(&str, String)) {
             say("applied", text);
         }
     }
+    if let Some(kept) = &report.state_kept {
+        say("state", state_line(kept));
+    }
     if let Some(undone) = &report.undone {
         say(
             "undone",
@@ -188,6 +191,21 @@ fn plan_and_apply(report: &Report, say: &mut impl FnMut(&str, String)) {
         for one in undone.examples.iter().take(5) {
             say("", format!("action {}: {}", one.action, one.why));
         }
+    }
+}
+
+/// What became of what the task wanted to keep for itself.
+fn state_line(kept: &StateKept) -> String {
+    let wanted = format!(
+        "{} keys set ({}), {} deleted",
+        kept.set,
+        Bytes(kept.bytes),
+        kept.deleted
+    );
+    match (kept.version, &kept.why) {
+        (Some(version), _) => format!("{wanted}; kept as version {version}"),
+        (None, Some(why)) => format!("not kept: {why} ({wanted})"),
+        (None, None) => format!("{wanted}; under way"),
     }
 }
 

@@ -2,7 +2,17 @@
 
 use super::*;
 use crate::manifest::Request;
+use crate::own_state::{KEYS_CEILING, STATE_CEILING};
 use proptest::prelude::*;
+
+/// The capabilities whose rules need no declarations beside them.
+const DRAWN: [Capability; 5] = [
+    Capability::Metrics,
+    Capability::Storage,
+    Capability::StorageClean,
+    Capability::Shards,
+    Capability::State,
+];
 
 fn ask(capability: Capability) -> Request {
     Request {
@@ -10,6 +20,8 @@ fn ask(capability: Capability) -> Request {
         reason: "r".into(),
         max_files: Some(50),
         max_bytes: None,
+        max_keys: None,
+        optional: false,
     }
 }
 
@@ -48,6 +60,7 @@ fn table(held: &[Capability]) -> GrantTable {
         }),
         config_read: None,
         config_write: None,
+        state: has(Capability::State).then(StateRule::default),
     }
 }
 
@@ -56,10 +69,18 @@ fn decide_with(
     may: &[Capability],
     held: &GrantTable,
 ) -> Result<Grant, Denial> {
+    decide_needs(asked.iter().copied().map(ask).collect(), may, held)
+}
+
+fn decide_needs(
+    needs: Vec<Request>,
+    may: &[Capability],
+    held: &GrantTable,
+) -> Result<Grant, Denial> {
     let info = TaskInfo {
         name: "t".into(),
         description: String::new(),
-        needs: asked.iter().copied().map(ask).collect(),
+        needs,
         settings: vec![],
     };
     let roots = BTreeMap::from([(RootName::new("tmp").unwrap(), PathBuf::from("/x"))]);
@@ -89,18 +110,50 @@ fn decide_with(
 }
 
 proptest! {
-    /// A grant never exceeds request ∩ signer ∩ operator.
+    /// A grant never exceeds request ∩ signer ∩ operator, and is less than the request only where
+    /// the plugin does without.
     #[test]
-    fn never_more_than_all_three(a in 0u8..16, s in 0u8..16, o in 0u8..16) {
+    fn never_more_than_all_three(a in 0u8..32, s in 0u8..32, o in 0u8..32, without in 0u8..32) {
         let set = |bits: u8| -> Vec<Capability> {
-            Capability::ALL.into_iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, c)| c).collect()
+            DRAWN.into_iter().enumerate().filter(|(i, _)| bits & (1 << i) != 0).map(|(_, c)| c).collect()
         };
-        let (asked, may, held) = (set(a), set(s), set(o));
-        match decide_with(&asked, &may, &table(&held)) {
-            Ok(grant) => for c in Capability::ALL {
-                prop_assert_eq!(grant.holds(c), asked.contains(&c) && may.contains(&c) && held.contains(&c));
+        let (asked, may, held, without) = (set(a), set(s), set(o), set(without));
+        let needs = asked.iter().map(|c| Request { optional: without.contains(c), ..ask(*c) });
+        match decide_needs(needs.collect(), &may, &table(&held)) {
+            Ok(grant) => for c in DRAWN {
+                let all = asked.contains(&c) && may.contains(&c) && held.contains(&c);
+                prop_assert_eq!(grant.holds(c), all);
+                prop_assert!(all || !asked.contains(&c) || without.contains(&c));
             },
             Err(denial) => prop_assert!(!denial.message.is_empty() && denial.hint.is_some()),
+        }
+    }
+
+    /// A quota never exceeds what the plugin asked for, nor a ceiling, nor what the operator wrote.
+    #[test]
+    fn a_quota_is_within_all_bounds(
+        asked in proptest::option::of(0u64..20 << 20),
+        written in proptest::option::of(0u64..20 << 20),
+        asked_keys in proptest::option::of(0u32..12_000),
+        written_keys in proptest::option::of(0u32..12_000),
+    ) {
+        let need = Request {
+            max_bytes: asked.map(Bytes),
+            max_keys: asked_keys,
+            ..ask(Capability::State)
+        };
+        let mut held = table(&[]);
+        held.state = Some(StateRule { max_bytes: written.map(Bytes), max_keys: written_keys });
+        match decide_needs(vec![need], &Capability::ALL, &held) {
+            Ok(grant) => {
+                let quota = grant.state.unwrap();
+                prop_assert!(quota.max_bytes <= STATE_CEILING && quota.max_keys <= KEYS_CEILING);
+                prop_assert!(asked.is_none_or(|most| quota.max_bytes.0 <= most));
+                prop_assert!(asked_keys.is_none_or(|most| quota.max_keys <= most));
+                prop_assert!(written.is_none_or(|wrote| quota.max_bytes.0 == wrote));
+                prop_assert!(written_keys.is_none_or(|wrote| quota.max_keys == wrote));
+            }
+            Err(denial) => prop_assert!(denial.place.starts_with("grant.state.max-")),
         }
     }
 }

@@ -62,6 +62,10 @@ pub const VERBS: &[(&str, Role)] = &[
     ("task run-now", Role::Operator),
     ("task show", Role::Viewer),
     ("task skip", Role::Operator),
+    ("task state clear", Role::Operator),
+    ("task state list", Role::Viewer),
+    // Values may be anything, and nobody declared them to be for all eyes.
+    ("task state show", Role::Operator),
     ("trust add", Role::TrustAdmin),
     ("trust revoke", Role::TrustAdmin),
     ("trust rotate", Role::TrustAdmin),

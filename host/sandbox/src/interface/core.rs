@@ -5,8 +5,8 @@ use crate::bounds::Crossed;
 use crate::ctx::{Ctx, No};
 use crate::protocol::Told;
 use crate::recount::{
-    CHECKPOINT_MAX_BYTES, OFTEN, checkpoint_every, finding_bytes, metric_bytes, printable_finding,
-    printable_line, printable_metric, printable_progress,
+    CHECKPOINT_MAX_BYTES, OFTEN, checkpoint_every, finding_bytes, line_bytes, metric_bytes,
+    printable_finding, printable_line, printable_metric, printable_progress,
 };
 use keepwell_model::limits::LimitName;
 use keepwell_model::words::{Finding, Level, LogLine, Metric, Progress};
@@ -32,7 +32,7 @@ impl wit::Host for Ctx {
             wit::Level::Error => Level::Error,
         };
         let line = printable_line(&LogLine { level, message });
-        self.counts.log_bytes += line.message.len() as u64;
+        self.counts.log_bytes += line_bytes(&line);
         if self.counts.log_bytes > self.assignment.limits.log.0 {
             let most = self.assignment.limits.log;
             return Err(crossed(

@@ -4,6 +4,7 @@ mod config;
 mod core;
 mod metrics;
 mod shards;
+mod state;
 mod storage;
 mod storage_clean;
 mod types;
@@ -23,7 +24,7 @@ pub(crate) mod bindings {
 
     pub(crate) use self::exports::keepwell::task::task;
     pub(crate) use self::keepwell::task::{
-        config_read, config_write, core, metrics, shards, storage, storage_clean, types,
+        config_read, config_write, core, metrics, shards, state, storage, storage_clean, types,
     };
 }
 
@@ -47,5 +48,6 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     bindings::shards::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::config_read::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::config_write::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    bindings::state::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     Ok(linker)
 }

@@ -104,3 +104,59 @@ fn reports_are_bounded_in_number_and_in_bytes() {
     let passed = (0..100).find(|_| recount.admit(metric(), OFTEN).is_err());
     assert_eq!(passed, Some(3));
 }
+
+/// A line without text becomes a record too.
+#[test]
+fn empty_lines_are_charged() {
+    let limits = Limits {
+        log: keepwell_model::units::Bytes(64 << 10),
+        ..Limits::default()
+    };
+    let assignment = Assignment::describe(limits, true);
+    let mut recount = ready(&assignment);
+    let line = || {
+        Told::Logged(LogLine {
+            level: keepwell_model::words::Level::Info,
+            message: String::new(),
+        })
+    };
+    let passed = (0..100_000).find(|_| recount.admit(line(), OFTEN).is_err());
+    assert_eq!(passed, Some(1_024));
+}
+
+/// Calls that are only counted are told in few frames: each becomes a record.
+#[test]
+fn a_flood_of_counts_ends_the_worker() {
+    let assignment = Assignment::describe(Limits::default(), true);
+    let mut recount = ready(&assignment);
+    let counted = || Told::Called {
+        calls: vec![],
+        more: 1,
+    };
+    let passed = (0..1_000).find(|_| recount.admit(counted(), OFTEN).is_err());
+    assert_eq!(passed, Some(64));
+}
+
+#[test]
+fn state_is_asked_for_only_where_it_is_granted_and_only_with_keys() {
+    use crate::protocol::StateAsk;
+    use keepwell_model::own_state::{KEY_MAX_BYTES, VALUE_MAX_BYTES};
+    let mut assignment = Assignment::describe(Limits::default(), true);
+    let get = |key: &str| {
+        let key = key.to_owned();
+        Ask::State(StateAsk::Get { key })
+    };
+    assert!(ready(&assignment).check(&get("k")).is_err());
+    assignment.state = true;
+    let recount = ready(&assignment);
+    let longest = "k".repeat(KEY_MAX_BYTES);
+    assert!(recount.check(&get(&longest)).is_ok());
+    assert!(recount.check(&get(&format!("{longest}k"))).is_err());
+    assert!(recount.check(&get("a b")).is_err());
+    let set = |bytes: usize| {
+        let (key, value) = ("k".to_owned(), vec![0; bytes]);
+        Ask::State(StateAsk::Set { key, value })
+    };
+    assert!(recount.check(&set(VALUE_MAX_BYTES)).is_ok());
+    assert!(recount.check(&set(VALUE_MAX_BYTES + 1)).is_err());
+}

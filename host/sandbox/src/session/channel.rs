@@ -68,6 +68,11 @@ impl Channel {
         self.queue.push_back(frame);
     }
 
+    /// Whether the worker has taken all that was queued.
+    pub(super) fn is_sent(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next frame.
     pub(super) fn receive(&mut self, cancel: &AtomicBool) -> Result<FromWorker, Broke> {
         loop {

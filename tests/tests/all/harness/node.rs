@@ -182,6 +182,7 @@ fn prototype() -> PathBuf {
         "shards",
         "config-read",
         "config-write",
+        "state",
     ] {
         trust.extend(["--capability", capability]);
     }

@@ -2,6 +2,7 @@
 //! CPU time is the guest's own, and a budget holds however often one asks.
 
 use crate::harness::{Aged, Busy, Node, age, alone, shared, snapshot};
+use keepwell_model::event::Event;
 use std::time::Duration;
 
 #[test]
@@ -54,4 +55,31 @@ fn a_budget_is_never_exceeded_however_often_one_asks() {
     assert_eq!(report.limit.unwrap().as_str(), "fuel");
     assert!(report.plan.is_none());
     assert!(snapshot(&node.root()) == before);
+}
+
+/// The first ten thousand are kept one by one, the rest as numbers in a few records: a guest that
+/// asks all day must not fill the journal.
+#[test]
+fn calls_are_counted_in_few_records_however_many_there_are() {
+    let node = Node::new(alone());
+    node.task(
+        "calls-flood",
+        "plugin = 'hostile'\n[grant]\nmetrics = {}\n[limits]\nwall = '5s'\n",
+    );
+    let (out, report) = node.run("calls-flood");
+    out.exits(5);
+    assert!(report.usage.calls > 10_000, "{}", report.usage.calls);
+    let filter = ["--run", &report.run.to_string(), "--kind", "called"];
+    let (mut one_by_one, mut counted, mut counts) = (0, 0, 0);
+    for record in node.journal(&filter) {
+        let Event::Called { calls, more } = record.event else {
+            panic!("{record:?}")
+        };
+        one_by_one += calls.len() as u64;
+        counted += more;
+        counts += u64::from(more > 0);
+    }
+    assert_eq!(one_by_one, 10_000);
+    assert_eq!(counted, report.usage.calls - 10_000);
+    assert!((1..64).contains(&counts), "{counts}");
 }

@@ -23,6 +23,52 @@ pub(super) fn log_is_bounded(_: &Node, report: &Report) {
     assert!(report.log.iter().all(|l| l.message.len() <= (4 << 10) + 4));
 }
 
+/// A line without text is a record too, and is charged.
+pub(super) fn lines_are_few(node: &Node, report: &Report) {
+    let filter = ["--run", &report.run.to_string(), "--kind", "logged"];
+    let kept = node.journal(&filter).len();
+    assert!(kept > 100 && kept <= (64 << 10) / 64, "{kept}");
+}
+
+/// Bytes, keys, values and the shape of keys; and what it tried is what it keeps.
+pub(super) fn quotas_of_state_hold(node: &Node, report: &Report) {
+    let data = data(report);
+    let shapes = data["shapes"].as_array().unwrap();
+    assert_eq!(shapes.len(), 8);
+    assert!(
+        shapes.iter().all(|s| s == "invalidinvalidinvalid"),
+        "{data}"
+    );
+    assert_eq!(data["large"], "limit");
+    // 15 times 64 KiB with what each key costs are within a mebibyte, and 16 are not.
+    assert_eq!(data["bytes"], 15);
+    assert_eq!(
+        (&data["keys"], &data["full"]),
+        (&100.into(), &"limit".into())
+    );
+    assert_eq!(data["used"], 99);
+    let kept = report.state_kept.as_ref().unwrap();
+    assert_eq!((kept.set, kept.deleted, &kept.why), (99, 0, &None));
+    let listed = node.keepwell(&["task", "state", "list", "-o", "json"]);
+    let listed = listed.exits(0).json();
+    assert_eq!(listed[0]["task"], "state-flood");
+    assert_eq!(listed[0]["keys"], 99);
+    assert!(listed[0]["bytes"].as_u64().unwrap() <= 1 << 20);
+}
+
+pub(super) fn state_is_denied(node: &Node, report: &Report) {
+    assert_eq!(data(report)["codes"], serde_json::json!(vec!["denied"; 6]));
+    let hint = report.refusals[0].hint.as_ref().unwrap();
+    assert!(hint.contains("state = {}"), "{hint}");
+    assert!(report.state_kept.is_none());
+    let listed = node.keepwell(&["task", "state", "list", "-o", "json"]);
+    assert_eq!(listed.exits(0).json().as_array().unwrap().len(), 0);
+}
+
+pub(super) fn runs_are_counted(_: &Node, report: &Report) {
+    assert!(report.state_kept.as_ref().unwrap().version.is_some());
+}
+
 /// Neither in what is kept of the run nor in what a person is shown of it.
 pub(super) fn nothing_rules_the_terminal(node: &Node, report: &Report) {
     let rules = |c: char| {

@@ -42,6 +42,7 @@ limits!(
 const METRICS: &str = "metrics = {}\n";
 const STORAGE: &str = "storage = { roots = ['tmp'] }\n";
 const SHARDS: &str = "shards = { stores = ['store'] }\n";
+const STATE: &str = "state = { max-bytes = '1MiB', max-keys = 100 }\n";
 const CONFIG: &str =
     "config-read = { params = ['pool'] }\nconfig-write = { params = ['pool'], max-changes = 2 }\n";
 const CLEAN: &str =
@@ -65,6 +66,8 @@ hostile! {
     trap: "trap" => Case::failed("unreachable");
     bad_json: "bad-json" => Case::failed("not a JSON object");
     log_flood: "log-flood" => Case::limited(LimitName::Log).limits("log = '64KiB'").check(checks::log_is_bounded);
+    log_empty: "log-empty" => Case::limited(LimitName::Log).limits("log = '64KiB'").check(checks::lines_are_few);
+    calls_flood: "calls-flood" => Case::limited(LimitName::Wall).limits("wall = '300ms'").grant(&[METRICS]);
     log_escapes: "log-escapes" => Case::done().check(checks::nothing_rules_the_terminal);
     output_flood: "output-flood" => Case::limited(LimitName::Output).limits("output = '64KiB'").check(checks::no_summary_is_kept);
     output_huge: "output-huge" => Case::limited(LimitName::Call).limits("output = '64KiB'").memory_mib(64).check(checks::no_summary_is_kept);
@@ -73,6 +76,9 @@ hostile! {
     metrics_flood: "metrics-flood" => Case::limited(LimitName::Metrics).limits("metrics = 50").check(checks::fifty_metrics);
     checkpoint_flood: "checkpoint-flood" => Case::limited(LimitName::Call).memory_mib(64).check(checks::few_checkpoints);
     config_outside: "config-outside" => Case::done().memory_mib(64).grant(&[CONFIG]).check(checks::only_what_may_be_set);
+    state_flood: "state-flood" => Case::done().grant(&[STATE]).check(checks::quotas_of_state_hold);
+    state_denied: "state-denied" => Case::done().check(checks::state_is_denied);
+    count: "count" => Case::done().grant(&[STATE]).check(checks::runs_are_counted);
     absurd_lengths: "absurd-lengths" => Case::done().grant(&[METRICS, STORAGE]).check(checks::lengths_are_bounded);
     handle_leak: "handle-leak" => Case::done().grant(&[STORAGE]).check(checks::eight_walkers);
     handle_leak_limited: "handle-leak" => Case::limited(LimitName::Handles).limits("handles = 4").grant(&[STORAGE]);
