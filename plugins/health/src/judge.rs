@@ -18,8 +18,10 @@ pub(crate) struct Part {
     pub(crate) essential: bool,
     /// Share in the score, among its equals.
     pub(crate) weight: f64,
-    /// Why there is no value.
+    /// Why there is no value, or why its level is not that of the value.
     pub(crate) note: String,
+    /// Nothing but this moment is known of it.
+    pub(crate) momentary: bool,
 }
 
 impl Part {
@@ -33,6 +35,7 @@ impl Part {
             essential: false,
             weight,
             note: String::new(),
+            momentary: false,
         }
     }
 
@@ -54,7 +57,17 @@ impl Part {
     pub(crate) fn now(mut self, value: f64, warn: &Range, crit: &Range) -> Self {
         self.value = Some(value);
         self.level = Level::of(value, warn, crit);
+        self.momentary = true;
         self
+    }
+
+    /// Is told as this level, by what was read before. What cannot be read stays unknown.
+    pub(crate) fn hold(&mut self, told: Level) {
+        if self.level == Level::Unknown || self.level == told {
+            return;
+        }
+        self.note = format!("this run {}", self.level.word());
+        self.level = told;
     }
 
     /// Known over several times; `clear` in percent of the bound.
@@ -87,7 +100,15 @@ impl Part {
             subject => format!("{} {subject}", self.id),
         };
         match self.value {
-            Some(value) => format!("{name}: {:.1} {}, {}", value, self.unit, self.level.word()),
+            Some(value) if self.note.is_empty() => {
+                format!("{name}: {value:.1} {}, {}", self.unit, self.level.word())
+            }
+            Some(value) => format!(
+                "{name}: {value:.1} {}, {} ({})",
+                self.unit,
+                self.level.word(),
+                self.note
+            ),
             None => format!("{name}: unknown, {}", self.note),
         }
     }

@@ -2,6 +2,7 @@
 //! `quick-check` says one word.
 
 mod judge;
+mod memory;
 mod parts;
 mod score;
 mod tasks;

@@ -1,10 +1,11 @@
 //! Reading a node's resources. What cannot be read is a part without a value, never one less.
 //!
-//! No state is kept between runs. Where the kernel itself remembers (load over 15 minutes, pressure
-//! over 5) its averages are the memory: a level rises only when two of them agree, and falls only
-//! when one has come back by the setting `clear`. The other readings are judged as they stand.
+//! Where the kernel itself remembers (load over 15 minutes, pressure over 5) its averages are the
+//! memory: a level rises only when two of them agree, and falls only when one has come back by the
+//! setting `clear`. For the other readings the task remembers, where it may: see `memory`.
 
 use crate::judge::Part;
+use crate::memory;
 use crate::thresholds::Thresholds;
 use keepwell_sdk::levels::Averages;
 use keepwell_sdk::metrics::{Contended, Order};
@@ -22,10 +23,11 @@ const MOUNT_PARTS_MAX: usize = 800;
 pub(crate) fn read(t: &Thresholds) -> Vec<Part> {
     let mut parts = Vec::new();
     processor(t, &mut parts);
-    memory(t, &mut parts);
+    main_memory(t, &mut parts);
     mounts(t, &mut parts);
     pressure(t, &mut parts);
     open_files(t, &mut parts);
+    memory::steady(&mut parts, t.fire_after, t.clear_after);
     parts
 }
 
@@ -63,7 +65,7 @@ fn processor(t: &Thresholds, parts: &mut Vec<Part>) {
     }
 }
 
-fn memory(t: &Thresholds, parts: &mut Vec<Part>) {
+fn main_memory(t: &Thresholds, parts: &mut Vec<Part>) {
     let available = Part::new("memory", "percent available", 2.0).essential();
     let memory = match metrics::memory() {
         Ok(memory) if memory.total_bytes > 0 => memory,

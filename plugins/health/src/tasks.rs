@@ -7,10 +7,13 @@ use keepwell_sdk::levels::Level;
 use keepwell_sdk::prelude::*;
 use serde_json::Value;
 
-const NEEDS: &[Need] = &[need(
-    METRICS,
-    "to read processor, memory, disks and pressure",
-)];
+const NEEDS: &[Need] = &[
+    need(METRICS, "to read processor, memory, disks and pressure"),
+    need(STATE, "to tell what lasts from what passes")
+        .max_bytes("128KiB")
+        .max_keys(1)
+        .optional(),
+];
 
 /// Judges every resource; one finding for each that is not well.
 #[derive(Debug, Deserialize)]

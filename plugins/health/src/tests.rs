@@ -169,7 +169,8 @@ fn missing_readings_lower_the_confidence_and_never_make_a_node_well() {
         (&whole["score"], &whole["confidence"]),
         (&json!(1.0), &json!(1.0))
     );
-    let calls = well().run::<HealthScore>(json!({})).calls;
+    // The last two are not readings: they are what it remembers.
+    let calls = well().run::<HealthScore>(json!({})).calls - 2;
     for nth in 1..=calls {
         let data = well()
             .fail_call(nth, "io")
@@ -246,4 +247,94 @@ fn the_unseen_is_unknown() {
             .contains(&("resource-open-files", "open-files"))
     );
     assert_eq!(outcome.findings[0].severity, Severity::Info);
+}
+
+/// A node whose disk is this full, after earlier runs.
+fn then(node: &Node, used: u64) -> Node {
+    let now = with(
+        cpu(0.1, 0.5, 0.5),
+        memory(60),
+        mount(used),
+        waiting(0.0, 0.0),
+    );
+    now.keeping(&node.run::<ResourceCheck>(json!({})))
+}
+
+fn disk(node: &Node, settings: Value) -> Option<Severity> {
+    let outcome = node.run::<ResourceCheck>(settings);
+    let found = outcome.findings.iter().find(|f| f.id == "resource-disk");
+    found.map(|f| f.severity)
+}
+
+#[test]
+fn a_disk_is_told_when_it_stays_full_and_until_it_stays_well() {
+    let begun = then(&well(), 90);
+    assert_eq!(disk(&begun, json!({})), None, "it may pass");
+    let held = then(&begun, 90);
+    assert_eq!(disk(&held, json!({})), Some(Severity::Warning));
+    let back = then(&held, 40);
+    assert_eq!(disk(&back, json!({})), Some(Severity::Warning));
+    let told = back.run::<ResourceCheck>(json!({})).summary().line.clone();
+    assert!(
+        told.contains("40.0 percent, warning (this run ok)"),
+        "{told}"
+    );
+    assert_eq!(disk(&then(&back, 40), json!({})), None);
+    // What was seen once and went away has to begin anew.
+    let again = then(&then(&begun, 40), 90);
+    assert_eq!(disk(&again, json!({})), None);
+}
+
+#[test]
+fn without_state_or_a_past_a_reading_is_told_as_it_stands() {
+    let full = with(cpu(0.1, 0.5, 0.5), memory(60), mount(99), waiting(0.0, 0.0));
+    assert_eq!(
+        disk(&full, json!({})),
+        Some(Severity::Critical),
+        "the first run of all"
+    );
+    let denied = then(&well(), 99).deny("state");
+    assert_eq!(disk(&denied, json!({})), Some(Severity::Critical));
+    let broken = then(&well(), 99).state("seen", b"not ours");
+    assert_eq!(disk(&broken, json!({})), Some(Severity::Critical));
+    let once = json!({ "fire-after": 1, "clear-after": 1 });
+    assert_eq!(disk(&then(&well(), 99), once), Some(Severity::Critical));
+    let never = full.run::<ResourceCheck>(json!({ "fire-after": 0 }));
+    assert!(matches!(never.failure(), Failure::Permanent(why) if why.contains("fire-after")));
+}
+
+/// A write that does not come through must not make the task wait for a past it never gets.
+#[test]
+fn whatever_call_fails_what_is_full_is_told() {
+    let node = then(&well(), 99);
+    let calls = node.run::<ResourceCheck>(json!({})).calls;
+    for call in calls - 1..=calls {
+        for code in ["io", "limit", "busy"] {
+            let node = node.clone().fail_call(call, code);
+            assert_eq!(
+                disk(&node, json!({})),
+                Some(Severity::Critical),
+                "{call} {code}"
+            );
+        }
+    }
+}
+
+/// More than can be remembered is told as it stands, in this run and the one after.
+#[test]
+fn too_much_to_remember_is_told_at_once() {
+    let mounts = |used: u64| {
+        (0..200).fold(well(), |node, n| {
+            let path = format!("/{n}/{}", "x".repeat(500));
+            node.mount(Mount {
+                path,
+                ..mount(used)
+            })
+        })
+    };
+    let full = mounts(99).keeping(&mounts(40).run::<ResourceCheck>(json!({})));
+    let outcome = full.run::<ResourceCheck>(json!({}));
+    assert!(outcome.findings.len() >= 200, "{}", outcome.findings.len());
+    let after = mounts(40).keeping(&outcome).run::<ResourceCheck>(json!({}));
+    assert_eq!(after.findings.len(), 0);
 }

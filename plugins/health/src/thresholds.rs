@@ -1,5 +1,6 @@
 //! The settings of all three tasks: a range to warn at and a critical one for every resource.
 
+use crate::memory::Runs;
 use keepwell_sdk::levels::Range;
 use keepwell_sdk::prelude::*;
 
@@ -24,6 +25,8 @@ pub(crate) struct Thresholds {
     pub(crate) open_files_warn: Range,
     pub(crate) open_files_crit: Range,
     pub(crate) clear: f64,
+    pub(crate) fire_after: Runs,
+    pub(crate) clear_after: Runs,
 }
 
 pub(crate) const SETTINGS: &[SettingHelp] = &[
@@ -55,5 +58,15 @@ pub(crate) const SETTINGS: &[SettingHelp] = &[
         "clear",
         5.0,
         "Percent of its bound an average must come back by before it is well",
+    ),
+    number(
+        "fire-after",
+        2.0,
+        "Runs in a row before a reading without averages is told, with `state`",
+    ),
+    number(
+        "clear-after",
+        2.0,
+        "Runs in a row before it is well again, with `state`",
     ),
 ];
