@@ -226,5 +226,25 @@ fn nonsense_on_the_socket_is_answered_and_does_no_harm() {
     let kib: u64 = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
     assert!(kib < 256 << 10, "{kib} KiB");
     node.keepwell(&["run", "temp-clean"]).exits(0);
+    // A user who has every connection they may have is told so.
+    let more: Vec<_> = (0..100).map(|_| daemon.connect()).collect();
+    let mut answer = String::new();
+    BufReader::new(&more[99]).read_line(&mut answer).unwrap();
+    assert!(answer.contains("256 connections"), "{answer:?}");
     drop(idle);
+}
+
+#[test]
+fn answers_that_do_not_count_are_looked_at_only_so_often() {
+    let node = scene();
+    let _daemon = Daemon::on(&node);
+    let forged = node.scratch().join("forged");
+    std::fs::write(&forged, b"{}").unwrap();
+    let import = ["approvals", "import", forged.to_str().unwrap()];
+    for _ in 0..30 {
+        let said = node.keepwell(&import);
+        assert!(!said.err.contains("further ones wait"), "{}", said.err);
+    }
+    let said = node.keepwell(&import);
+    assert!(said.err.contains("further ones wait"), "{}", said.err);
 }

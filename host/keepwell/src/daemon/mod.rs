@@ -1,6 +1,7 @@
 //! The daemon: holds the node, serves its socket, runs what is due, and ends in order.
 
 mod asked;
+mod door;
 mod going_on;
 mod running;
 mod scheduler;
@@ -20,9 +21,9 @@ use shared::Shared;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Requests and runs that are worked on at a time, each in a thread of its own. Far more than a
-/// node of two cores can serve; it bounds what a flood of connections can take.
-const THREADS_MAX: usize = 64;
+/// Threads for requests and for looking at what is due. Requests take half of them at the most
+/// (`door::REQUESTS_MAX`), so that no flood of them holds up a look.
+const THREADS_MAX: usize = 2 * door::REQUESTS_MAX;
 
 /// Clocks are stepped and machines sleep without telling anyone.
 const SLEEP_MAX: Duration = Duration::from_millis(keepwell_model::schedule::due::SLEEP_MAX_MS);

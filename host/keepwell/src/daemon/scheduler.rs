@@ -4,7 +4,7 @@
 use super::set::{Start, run_set};
 use super::shared::Shared;
 use super::timetable::begun;
-use crate::config::{Line, timetable};
+use crate::config::{Config, Line, timetable};
 use crate::error::{Error, Result};
 use crate::node::Node;
 use keepwell_model::event::Event;
@@ -35,8 +35,9 @@ pub(super) struct Board {
     pub(super) serving: BTreeSet<u64>,
     /// The clock and the machine's own steady count at the last look.
     last: Option<(u64, std::time::Instant)>,
-    /// The configuration the lines were made from.
-    made_from: usize,
+    /// The configuration the lines were made from. Held, so that no later one can take its place
+    /// in memory and pass for it.
+    made_from: Option<Arc<Config>>,
 }
 
 #[derive(Debug)]
@@ -152,8 +153,8 @@ impl Board {
     /// Makes the lines anew when the configuration is another, keeping where each stands; and
     /// trusts no sleep over a clock that was stepped.
     fn follow(&mut self, node: &Node, now: u64) -> Result<()> {
-        let made_from = Arc::as_ptr(&node.config) as usize;
-        if self.made_from != made_from {
+        let same = |from: &Arc<Config>| Arc::ptr_eq(from, &node.config);
+        if !self.made_from.as_ref().is_some_and(same) {
             let reader = node.reader()?;
             let begun = begun(&reader)?;
             let mut old: BTreeMap<String, Standing> = std::mem::take(&mut self.lines)
@@ -177,7 +178,7 @@ impl Board {
                     held: None,
                 });
             }
-            self.made_from = made_from;
+            self.made_from = Some(Arc::clone(&node.config));
         }
         let steady = std::time::Instant::now();
         if let Some((then, at)) = self.last.replace((now, steady)) {

@@ -19,6 +19,12 @@ use tokio::sync::mpsc;
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 /// Progress is for looking at: nobody sees more than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+/// Longest line but a bundle's: settings and reasons.
+const SHORT_LINE_MAX_BYTES: u64 = 128 << 10;
+/// Events that wait for a reader. One that is slower misses the rest; the journal has them.
+const EVENTS_WAITING: usize = 1_024;
+/// Whoever reads nothing for this long has gone.
+const READ_WITHIN: Duration = Duration::from_secs(30);
 
 pub(super) fn spawn(shared: Arc<Shared>, stream: UnixStream) {
     tokio::spawn(async move {
@@ -37,8 +43,12 @@ async fn serve(shared: Arc<Shared>, stream: UnixStream) -> Result<()> {
     if let Err(no) = shared.knows(peer.uid()) {
         return answer(&mut write, Err(no)).await;
     }
+    let _inside = match shared.door.enter(peer.uid()) {
+        Ok(inside) => inside,
+        Err(no) => return answer(&mut write, Err(no)).await,
+    };
     let mut lines = BufReader::new(read);
-    let asked = tokio::time::timeout(REQUEST_WITHIN, next(&mut lines)).await;
+    let asked = tokio::time::timeout(REQUEST_WITHIN, first(&shared, peer.uid(), &mut lines)).await;
     let request = match asked {
         Ok(Ok(Some(Frame::Request(request)))) => request,
         Ok(Ok(Some(_))) => {
@@ -67,8 +77,13 @@ async fn work(
     lines: BufReader<OwnedReadHalf>,
     mut write: OwnedWriteHalf,
 ) -> Result<()> {
+    let Ok(_place) = shared.places.clone().try_acquire_owned() else {
+        let no = Error::not_now("the daemon works on as many requests as it can")
+            .hint("try again when some have ended");
+        return answer(&mut write, Err(no)).await;
+    };
     let brake = Brake::default();
-    let (frames, mut waiting) = mpsc::unbounded_channel();
+    let (frames, mut waiting) = mpsc::channel(EVENTS_WAITING);
     let theirs = brake.clone();
     let mut done = tokio::task::spawn_blocking(move || {
         let mut observer = ToSocket {
@@ -78,12 +93,13 @@ async fn work(
         shared.perform(caller, request, &mut observer, &theirs)
     });
     let listener = tokio::spawn(until_stop(lines, brake));
+    let mut reads = true;
     let result = loop {
         tokio::select! {
             biased;
             Some(frame) = waiting.recv() => {
                 // A reader that went away does not stop the run: it is in the journal.
-                let _ = write.write_all(&frame.line()).await;
+                reads = reads && send(&mut write, &frame).await.is_ok();
             }
             ended = &mut done => break ended.unwrap_or_else(|e| {
                 Err(Error::new(keepwell_model::state::Exit::Internal, format!("the work panicked: {e}")))
@@ -92,7 +108,10 @@ async fn work(
     };
     listener.abort();
     while let Ok(frame) = waiting.try_recv() {
-        let _ = write.write_all(&frame.line()).await;
+        reads = reads && send(&mut write, &frame).await.is_ok();
+    }
+    if !reads {
+        return Err(Error::failed("who asked reads no more"));
     }
     answer(&mut write, result).await
 }
@@ -111,35 +130,76 @@ async fn answer(write: &mut OwnedWriteHalf, result: Result<crate::api::Answer>) 
         Ok(answer) => Frame::Answer(Box::new(answer)),
         Err(error) => Frame::Error(error.into()),
     };
-    let gone = |e| Error::failed(format!("who asked is gone: {e}"));
-    write.write_all(&frame.line()).await.map_err(gone)
+    send(write, &frame).await
 }
 
-/// The next line, bounded; `None` at the end.
+async fn send(write: &mut OwnedWriteHalf, frame: &Frame) -> Result<()> {
+    let line = frame.line();
+    match tokio::time::timeout(READ_WITHIN, write.write_all(&line)).await {
+        Ok(written) => written.map_err(|e| Error::failed(format!("who asked is gone: {e}"))),
+        Err(_) => Err(Error::failed(format!(
+            "who asked read nothing for {} s",
+            READ_WITHIN.as_secs()
+        ))),
+    }
+}
+
+/// The first line. One as long as a bundle is read only for who may install, a few at a time.
+async fn first(
+    shared: &Shared,
+    uid: u32,
+    lines: &mut BufReader<OwnedReadHalf>,
+) -> Result<Option<Frame>> {
+    let mut line = vec![];
+    read_on(lines, &mut line, SHORT_LINE_MAX_BYTES).await?;
+    if line.len() as u64 == SHORT_LINE_MAX_BYTES && shared.may_install(uid) {
+        let _one_of_few = shared.bundles.acquire().await;
+        read_on(lines, &mut line, LINE_MAX_BYTES - SHORT_LINE_MAX_BYTES).await?;
+        return parse(&line);
+    }
+    parse(&line)
+}
+
+/// The next line; `None` at the end.
 async fn next(lines: &mut BufReader<OwnedReadHalf>) -> Result<Option<Frame>> {
     let mut line = vec![];
-    let mut bounded = lines.take(LINE_MAX_BYTES);
-    bounded
-        .read_until(b'\n', &mut line)
-        .await
-        .map_err(|e| Error::failed(format!("the connection broke: {e}")))?;
+    read_on(lines, &mut line, SHORT_LINE_MAX_BYTES).await?;
+    parse(&line)
+}
+
+async fn read_on(
+    lines: &mut BufReader<OwnedReadHalf>,
+    line: &mut Vec<u8>,
+    most: u64,
+) -> Result<()> {
+    let mut bounded = lines.take(most);
+    let broke = |e| Error::failed(format!("the connection broke: {e}"));
+    bounded.read_until(b'\n', line).await.map_err(broke)?;
+    Ok(())
+}
+
+fn parse(line: &[u8]) -> Result<Option<Frame>> {
     match line.last() {
         None => Ok(None),
-        Some(b'\n') => Frame::parse(&line).map(Some),
-        Some(_) => Err(Error::usage("a line is too long or has no end")),
+        Some(b'\n') => Frame::parse(line).map(Some),
+        Some(_) => Err(Error::usage(
+            "a line is too long for who sends it, or has no end",
+        )),
     }
 }
 
 /// Sees a run and sends what it sees.
 struct ToSocket {
-    frames: mpsc::UnboundedSender<Frame>,
+    frames: mpsc::Sender<Frame>,
     progressed: Option<Instant>,
 }
 
 impl Observer for ToSocket {
     fn record(&mut self, record: &Record) {
-        // Nobody listening is no reason to stop.
-        let _ = self.frames.send(Frame::Record(Box::new(record.clone())));
+        // Nobody listening, or not fast enough, is no reason to stop or to wait.
+        let _ = self
+            .frames
+            .try_send(Frame::Record(Box::new(record.clone())));
     }
 
     fn progress(&mut self, progress: &Progress) {
@@ -148,7 +208,7 @@ impl Observer for ToSocket {
             .is_none_or(|at| at.elapsed() >= PROGRESS_EVERY)
         {
             self.progressed = Some(Instant::now());
-            let _ = self.frames.send(Frame::Progress(progress.clone()));
+            let _ = self.frames.try_send(Frame::Progress(progress.clone()));
         }
     }
 }

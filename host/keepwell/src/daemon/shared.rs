@@ -1,5 +1,6 @@
 //! What everything in the daemon works on: the node as it is configured now, and what is under way.
 
+use super::door::{BUNDLES_MAX, Door, REQUESTS_MAX};
 use super::running::Running;
 use super::scheduler::Scheduler;
 use crate::api::{self, Answer, Request};
@@ -9,14 +10,20 @@ use crate::pipeline::{Brake, Measured, Observer};
 use keepwell_model::event::Event;
 use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Role, may_use};
-use std::sync::{Mutex, PoisonError, RwLock};
-use tokio::sync::Notify;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+use tokio::sync::{Notify, Semaphore};
 
 #[derive(Debug)]
 pub(super) struct Shared {
     node: RwLock<Node>,
     pub(super) running: Running,
     pub(super) scheduler: Scheduler,
+    pub(super) door: Arc<Door>,
+    /// One for each request that is worked on.
+    pub(super) places: Arc<Semaphore>,
+    /// One for each bundle that is read.
+    pub(super) bundles: Semaphore,
     measured: Mutex<Measured>,
     /// Told when something changed that may make something due.
     pub(super) wake: Notify,
@@ -28,6 +35,9 @@ impl Shared {
             node: RwLock::new(node),
             running: Running::new(),
             scheduler: Scheduler::default(),
+            door: Arc::default(),
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            bundles: Semaphore::new(BUNDLES_MAX),
             measured: Mutex::default(),
             wake: Notify::new(),
         }
@@ -105,6 +115,12 @@ impl Shared {
         )
     }
 
+    /// Whether that user may send as much as a bundle.
+    pub(super) fn may_install(&self, uid: u32) -> bool {
+        let peer = keepwell_node::accounts::peer(uid);
+        peer.is_ok_and(|peer| self.node().roles.holds(&peer, Role::PluginAdmin))
+    }
+
     /// Who is at the other end of a socket, with every group they are in, if they may ask for that.
     pub(super) fn admit(&self, uid: u32, request: &Request) -> Result<Peer> {
         let peer = keepwell_node::accounts::peer(uid).map_err(|e| Error::failed(chain(&e)))?;
@@ -129,7 +145,15 @@ impl Shared {
             );
         };
         let changes_trust = matches!(request, Request::Trust { .. });
+        let answers = matches!(request, Request::Answer { .. } | Request::Import { .. });
+        let uid = caller.uid;
+        if answers {
+            self.door.may_answer(uid, Instant::now())?;
+        }
         let answer = api::perform(&self.node().acting_for(caller), request, observer, brake);
+        if answers && answer.is_err() {
+            self.door.refused(uid, Instant::now());
+        }
         if changes_trust {
             let mut node = self.node.write().unwrap_or_else(PoisonError::into_inner);
             node.reload_trust()?;
