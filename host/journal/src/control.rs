@@ -137,6 +137,9 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::ApprovalRefused { .. }
         | Event::ScheduleBegan { .. }
         | Event::SlotMissed { .. }
+        | Event::WindowExtended { .. }
+        | Event::SlotPrioritized { .. }
+        | Event::RunAdjusted { .. }
         | Event::SlotDoneByHand { .. }
         | Event::Pruned { .. }
         | Event::RunGranted { .. }

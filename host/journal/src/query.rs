@@ -212,6 +212,9 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::ScheduleBegan { .. }
         | Event::SlotMissed { .. }
         | Event::SlotSkipped { .. }
+        | Event::WindowExtended { .. }
+        | Event::SlotPrioritized { .. }
+        | Event::RunAdjusted { .. }
         | Event::SlotDoneByHand { .. }
         | Event::Pruned { .. }
         | Event::RunDue { .. }

@@ -11,6 +11,7 @@ pub mod node;
 pub mod node_dir;
 pub mod pipeline;
 pub mod plugins;
+pub mod pressure;
 pub mod show;
 pub mod ssh;
 pub mod talk;

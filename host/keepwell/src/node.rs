@@ -5,6 +5,7 @@ use crate::config::Problem;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, NodeLock};
+use crate::pipeline::InHand;
 use crate::plugins;
 use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::measurements::{Measurements, TaskStates};
@@ -38,6 +39,10 @@ pub struct Node {
     pub cut_off: Arc<Mutex<Vec<RunId>>>,
     /// Held while parameters are changed, confirmed or taken back.
     pub changes: Arc<Mutex<()>>,
+    /// Held while a window is extended: each extension counts what the others gave.
+    pub windows: Arc<Mutex<()>>,
+    /// Runs that are under way.
+    pub in_hand: InHand,
     _lock: Arc<NodeLock>,
 }
 
@@ -69,6 +74,8 @@ impl Node {
             states: Arc::default(),
             cut_off: Arc::default(),
             changes: Arc::default(),
+            windows: Arc::default(),
+            in_hand: InHand::default(),
             _lock: Arc::new(lock),
         })
     }

@@ -3,11 +3,13 @@
 
 use crate::action::Action;
 use crate::approval;
+use crate::bound::Bound;
 use crate::grant::Grant;
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
 use crate::own_state::Figures;
 use crate::param::Guard;
+use crate::schedule::Criticality;
 use crate::slot::Slot;
 use crate::state::RunState;
 use crate::words::{Finding, LogLine, Metric, Refusal, Summary};
@@ -175,6 +177,28 @@ pub enum Event {
         why: String,
         /// Because a person asked to skip the next, which is used up by this.
         asked: bool,
+    },
+    /// The opening of a schedule's window at `opens` goes on for longer, in all by what these say.
+    WindowExtended {
+        schedule: String,
+        /// Milliseconds since the Unix epoch.
+        opens: u64,
+        by_ms: u64,
+        reason: String,
+    },
+    /// The slot goes sooner, or later, than its schedule says.
+    SlotPrioritized {
+        schedule: String,
+        /// Milliseconds since the Unix epoch.
+        due: u64,
+        criticality: Criticality,
+        reason: String,
+    },
+    /// The run is to do less than it was allowed. It ends as interrupted where it reaches the bound,
+    /// and goes on without it.
+    RunAdjusted {
+        bound: Bound,
+        reason: String,
     },
     /// A person did what the task would have done.
     SlotDoneByHand {
@@ -392,6 +416,9 @@ impl Event {
             Self::ScheduleBegan { .. } => "schedule-began",
             Self::SlotMissed { .. } => "slot-missed",
             Self::SlotSkipped { .. } => "slot-skipped",
+            Self::WindowExtended { .. } => "window-extended",
+            Self::SlotPrioritized { .. } => "slot-prioritized",
+            Self::RunAdjusted { .. } => "run-adjusted",
             Self::SlotDoneByHand { .. } => "slot-done-by-hand",
             Self::Pruned { .. } => "pruned",
             Self::RunDue { .. } => "run-due",
@@ -470,6 +497,9 @@ impl Event {
             | Self::ScheduleBegan { .. }
             | Self::SlotMissed { .. }
             | Self::SlotSkipped { .. }
+            | Self::WindowExtended { .. }
+            | Self::SlotPrioritized { .. }
+            | Self::RunAdjusted { .. }
             | Self::SlotDoneByHand { .. }
             | Self::Pruned { .. }
             | Self::Interrupted { .. } => true,

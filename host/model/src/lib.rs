@@ -3,6 +3,7 @@
 pub mod action;
 pub mod approval;
 pub mod baseline;
+pub mod bound;
 pub mod budget;
 pub mod capability;
 pub mod event;

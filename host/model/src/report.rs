@@ -334,6 +334,9 @@ impl Report {
             | Event::ScheduleBegan { .. }
             | Event::SlotMissed { .. }
             | Event::SlotSkipped { .. }
+            | Event::WindowExtended { .. }
+            | Event::SlotPrioritized { .. }
+            | Event::RunAdjusted { .. }
             | Event::SlotDoneByHand { .. }
             | Event::Pruned { .. }
             | Event::StateHeld { .. }

@@ -2,6 +2,7 @@
 
 use keepwell_model::words::Refusal;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// Mirrors `metrics.contended`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,12 +38,17 @@ pub struct Pressure {
 
 /// Reads `/proc/pressure`; `None` where the kernel has none or has it switched off.
 pub fn pressure(of: Contended) -> Result<Option<Pressure>, Refusal> {
+    pressure_in(Path::new("/proc"), of)
+}
+
+/// The same where the machine's `proc` is mounted elsewhere.
+pub fn pressure_in(proc: &Path, of: Contended) -> Result<Option<Pressure>, Refusal> {
     let name = match of {
         Contended::Cpu => "cpu",
         Contended::Memory => "memory",
         Contended::Io => "io",
     };
-    let path = format!("/proc/pressure/{name}");
+    let path = proc.join("pressure").join(name);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         // Compiled in but switched off, opening works and reading says `not supported`.
@@ -52,10 +58,15 @@ pub fn pressure(of: Contended) -> Result<Option<Pressure>, Refusal> {
         {
             return Ok(None);
         }
-        Err(e) => return Err(Refusal::io(format!("cannot read `{path}`: {e}"))),
+        Err(e) => {
+            let path = path.display();
+            return Err(Refusal::io(format!("cannot read `{path}`: {e}")));
+        }
     };
-    let some = stall(&text, "some")
-        .ok_or_else(|| Refusal::io(format!("`{path}` is not as the kernel documents it")))?;
+    let some = stall(&text, "some").ok_or_else(|| {
+        let path = path.display();
+        Refusal::io(format!("`{path}` is not as the kernel documents it"))
+    })?;
     let full = stall(&text, "full").filter(|_| of != Contended::Cpu);
     Ok(Some(Pressure { some, full }))
 }

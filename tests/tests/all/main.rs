@@ -22,6 +22,7 @@ mod journal;
 mod own_state;
 mod schedule_verbs;
 mod schedules;
+mod steering;
 mod stores;
 mod tidy;
 mod transcripts;

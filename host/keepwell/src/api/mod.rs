@@ -9,13 +9,15 @@ mod frame;
 mod perform;
 mod plugins;
 mod request;
+mod steering;
 
 pub use approvals::{all_waiting, waiting};
 pub use client::Client;
 pub use frame::{Frame, LINE_MAX_BYTES, WireError, read_line};
 pub use perform::{cancel, find_run, perform};
 pub use plugins::installed_event;
-pub use request::{Answer, Control, MakeBaseline, Request, Target};
+pub use request::{Answer, Control, Less, MakeBaseline, Request, Target};
+pub use steering::{Said, begun};
 
 use crate::error::Result;
 use crate::node_dir::NodeDir;

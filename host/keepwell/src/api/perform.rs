@@ -5,22 +5,19 @@ use super::baseline::baseline;
 use super::controls;
 use super::plugins::{install, remove, trust};
 use super::request::{Answer, Request};
+use super::steering;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::make_private_dir;
-use crate::pipeline::{self, Brake, Due, Kept, Observer, Which};
+use crate::pipeline::{self, Brake, CANCEL_FILE, Due, Kept, Observer, Which};
 use keepwell_journal::Reader;
 use keepwell_model::event::{Event, Mode};
 use keepwell_model::id::RunId;
 use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::path::Path;
 
-/// How often the file that cancels a run is looked for.
-const CANCEL_EVERY: Duration = Duration::from_millis(100);
+const STOPS: &str = "asked it to stop at the next safe point";
 
 pub fn perform(
     node: &Node,
@@ -55,8 +52,15 @@ pub fn perform(
         }
         Request::Cancel { run } => {
             let reader = node.reader()?;
-            match withdraw(node, &reader, &run)? {
-                Some(answer) => Ok(answer),
+            if let Some(answer) = withdraw(node, &reader, &run)? {
+                return Ok(answer);
+            }
+            match node.in_hand.brake(find_run(&reader, &run)?) {
+                Some(brake) => {
+                    let why = format!("cancelled by {}", node.actor);
+                    brake.pull(RunState::Cancelled, why, None);
+                    Ok(Answer::Said(STOPS.into()))
+                }
                 None => cancel(&node.dir, &reader, &run),
             }
         }
@@ -74,6 +78,17 @@ pub fn perform(
             reason,
         } => controls::backfill(node, &task, schedule.as_deref(), from..=to, &reason),
         Request::RunNow { task, set, reason } => controls::run_now(node, &task, &set, &reason),
+        Request::Extend {
+            what,
+            by_ms,
+            reason,
+        } => steering::extend(node, &what, by_ms, &reason),
+        Request::Prioritize {
+            schedule,
+            criticality,
+            reason,
+        } => steering::prioritize(node, &schedule, criticality, &reason),
+        Request::Adjust { run, less, reason } => steering::adjust(node, &run, less, &reason),
         Request::Expire { all } => {
             let now = node.clock.now_ms();
             let due: Vec<Kept> = pipeline::kept(&node.config)
@@ -126,7 +141,6 @@ fn run(
 ) -> Result<Answer> {
     let task = node.config.task(task)?;
     let due = Due::now(node, task, trigger, mode, yes, set)?;
-    let _watch = Watch::begin(node.dir.run(due.run).join("cancel"), brake);
     let ended = pipeline::run(node, due, observer, brake)?;
     if mode == Mode::Apply
         && let Err(e) = pipeline::expire_due(node, node.clock.now_ms())
@@ -147,13 +161,6 @@ fn run(
 
 fn resume(node: &Node, run: &str, observer: &mut dyn Observer, brake: &Brake) -> Result<Answer> {
     let run = find_run(&node.reader()?, run)?;
-    let file = node.dir.run(run).join("cancel");
-    match std::fs::remove_file(&file) {
-        Ok(()) => {}
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Error::io("remove", &file, &e)),
-    }
-    let _watch = Watch::begin(file, brake);
     report(pipeline::resume(node, run, observer, brake)?)
 }
 
@@ -191,12 +198,10 @@ pub fn cancel(dir: &crate::node_dir::NodeDir, reader: &Reader, run: &str) -> Res
     if report.state != RunState::Running {
         return Err(Error::usage(format!("the run ended {}", report.state)));
     }
-    let file = dir.run(run).join("cancel");
+    let file = dir.run(run).join(CANCEL_FILE);
     make_private_dir(&dir.run(run))?;
     std::fs::write(&file, b"").map_err(|e| Error::io("write", &file, &e))?;
-    Ok(Answer::Said(
-        "asked it to stop at the next safe point".into(),
-    ))
+    Ok(Answer::Said(STOPS.into()))
 }
 
 /// The one run that `text` names.
@@ -210,31 +215,5 @@ pub fn find_run(reader: &Reader, text: &str) -> Result<RunId> {
             Err(Error::usage(format!("`{text}` names {} runs", many.len()))
                 .hint("give more of its id"))
         }
-    }
-}
-
-/// Pulls the brake when the run's `cancel` file appears. Ends when dropped.
-struct Watch(Arc<AtomicBool>);
-
-impl Watch {
-    fn begin(file: PathBuf, brake: &Brake) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let (brake, ended) = (brake.clone(), Arc::clone(&over));
-        std::thread::spawn(move || {
-            while !ended.load(Ordering::Relaxed) {
-                std::thread::sleep(CANCEL_EVERY);
-                if file.exists() {
-                    brake.pull(RunState::Cancelled, "cancelled by `runs cancel`", None);
-                    return;
-                }
-            }
-        });
-        Self(over)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

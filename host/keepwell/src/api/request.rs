@@ -7,6 +7,7 @@ use keepwell_model::event::Mode;
 use keepwell_model::grant::Tier;
 use keepwell_model::measure::SeriesKey;
 use keepwell_model::report::Report;
+use keepwell_model::schedule::Criticality;
 use serde::{Deserialize, Serialize};
 
 /// One verb with everything it needs. Runs are named as people name them: a full id, its last 8
@@ -64,6 +65,25 @@ pub enum Request {
     RunNow {
         task: String,
         set: Vec<(String, serde_json::Value)>,
+        reason: String,
+    },
+    /// Leave the window that is open now open for longer.
+    Extend {
+        /// A schedule, or a run that one started.
+        what: String,
+        by_ms: u64,
+        reason: String,
+    },
+    /// Have the slot of a schedule that waits, or its next one, go sooner or later.
+    Prioritize {
+        schedule: String,
+        criticality: Criticality,
+        reason: String,
+    },
+    /// Have a run that is under way do less.
+    Adjust {
+        run: String,
+        less: Less,
         reason: String,
     },
     /// Delete what lies in quarantine; `all` also what has not expired.
@@ -136,6 +156,9 @@ impl Request {
             Self::Done { .. } => "task done",
             Self::Backfill { .. } => "task backfill",
             Self::RunNow { .. } => "task run-now",
+            Self::Extend { .. } => "runs extend",
+            Self::Prioritize { .. } => "runs prioritize",
+            Self::Adjust { .. } => "runs adjust",
             Self::Expire { .. } => "quarantine expire",
             Self::ClearState { .. } => "task state clear",
             Self::Install { upgrade: false, .. } => "plugin install",
@@ -158,6 +181,16 @@ impl Request {
             Self::Reload => "daemon reload",
         }
     }
+}
+
+/// How much less a run is to do, counted from now. At least one is given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Less {
+    pub max_actions: Option<u64>,
+    pub max_seconds: Option<u64>,
+    /// Actions a second.
+    pub max_rate: Option<u32>,
 }
 
 /// A baseline to be made.

@@ -14,6 +14,7 @@ mod plugin;
 mod quarantine;
 mod run;
 mod runs;
+mod runs_steer;
 mod schedule;
 mod schedule_check;
 mod schedule_edit;

@@ -2,6 +2,7 @@
 
 use super::Global;
 use super::run::print_result;
+use super::runs_steer as steer;
 use crate::api::{self, Request, find_run};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -46,6 +47,12 @@ pub(crate) enum Verb {
     Changes,
     /// Finish the approved plan of a run that was interrupted.
     Resume { run: String },
+    /// Leave the window that is open now open for longer, at most as long as its `max-extend` says.
+    Extend(steer::ExtendArgs),
+    /// Let the slot of a schedule that waits, or its next one, go sooner or later than the others.
+    Prioritize(steer::PrioritizeArgs),
+    /// Have a run of the daemon do less: it stops there, keeps what it did, and goes on next time.
+    Adjust(steer::AdjustArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,6 +89,9 @@ pub(super) fn runs(global: &Global, verb: &Verb) -> Result<Exit> {
             Ok(Exit::Done)
         }
         Verb::Changes => changes(global),
+        Verb::Extend(args) => steer::extend(global, args),
+        Verb::Prioritize(args) => steer::prioritize(global, args),
+        Verb::Adjust(args) => steer::adjust(global, args),
     }
 }
 

@@ -27,15 +27,15 @@ macro_rules! sets {
         pub(crate) struct $name {
             #[arg(id = concat!($prefix, "hourly"), long = concat!($prefix, "hourly"), help = $help, value_name = "TASK", num_args = 1.., value_delimiter = ',')]
             hourly: Vec<TaskName>,
-            #[arg(id = concat!($prefix, "daily"), long = concat!($prefix, "daily"), value_name = "TASK", num_args = 1.., value_delimiter = ',')]
+            #[arg(id = concat!($prefix, "daily"), long = concat!($prefix, "daily"), help = $help, value_name = "TASK", num_args = 1.., value_delimiter = ',')]
             daily: Vec<TaskName>,
-            #[arg(id = concat!($prefix, "weekly"), long = concat!($prefix, "weekly"), value_name = "TASK", num_args = 1.., value_delimiter = ',')]
+            #[arg(id = concat!($prefix, "weekly"), long = concat!($prefix, "weekly"), help = $help, value_name = "TASK", num_args = 1.., value_delimiter = ',')]
             weekly: Vec<TaskName>,
-            #[arg(id = concat!($prefix, "monthly"), long = concat!($prefix, "monthly"), value_name = "TASK", num_args = 1.., value_delimiter = ',')]
+            #[arg(id = concat!($prefix, "monthly"), long = concat!($prefix, "monthly"), help = $help, value_name = "TASK", num_args = 1.., value_delimiter = ',')]
             monthly: Vec<TaskName>,
-            #[arg(id = concat!($prefix, "quarterly"), long = concat!($prefix, "quarterly"), value_name = "TASK", num_args = 1.., value_delimiter = ',')]
+            #[arg(id = concat!($prefix, "quarterly"), long = concat!($prefix, "quarterly"), help = $help, value_name = "TASK", num_args = 1.., value_delimiter = ',')]
             quarterly: Vec<TaskName>,
-            #[arg(id = concat!($prefix, "annual"), long = concat!($prefix, "annual"), value_name = "TASK", num_args = 1.., value_delimiter = ',')]
+            #[arg(id = concat!($prefix, "annual"), long = concat!($prefix, "annual"), help = $help, value_name = "TASK", num_args = 1.., value_delimiter = ',')]
             annual: Vec<TaskName>,
         }
 

@@ -1,6 +1,7 @@
 //! What people asked the daemon to start: a task now, or the slots of a schedule that were missed.
 //! The journal keeps what was asked until its start, or its end, settles it.
 
+use super::running::For;
 use super::scheduler::{Board, told};
 use super::shared::Shared;
 use crate::config::Line;
@@ -13,6 +14,7 @@ use keepwell_model::report::Report;
 use keepwell_model::role::Peer;
 use keepwell_model::schedule::{Criticality, Running};
 use keepwell_model::slot::{Handled, Slot, Via};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -21,9 +23,10 @@ impl Board {
     /// slot at a time, while its schedule runs nothing else.
     pub(super) fn serve(&mut self, shared: &Arc<Shared>, node: &Node, pressed: bool) -> Result<()> {
         let reader = node.reader()?;
-        let mut free = shared.free();
-        for asked in reader.asked()? {
-            if free == 0 || self.serving.contains(&asked.entry) {
+        let mut all = reader.asked()?;
+        all.sort_by_key(|asked| (Reverse(self.criticality(&asked.task)), asked.entry));
+        for asked in all {
+            if self.free(shared, node) == 0 || self.serving.contains_key(&asked.entry) {
                 continue;
             }
             let started = match &asked.what {
@@ -33,30 +36,49 @@ impl Board {
                 }
                 Ask::Backfill { schedule, from, to } => {
                     let range = (*from, *to);
-                    self.may_fill(&reader, schedule, &asked, pressed)?
+                    self.may_fill(shared, &reader, schedule, &asked, pressed)?
                         && self.fill(shared, node, &reader, &asked, schedule, range)?
                 }
             };
             if started {
-                self.serving.insert(asked.entry);
-                free -= 1;
+                let task = matches!(asked.what, Ask::Run { .. }).then(|| asked.task.clone());
+                self.serving.insert(asked.entry, task);
             }
         }
         Ok(())
     }
 
+    /// Of a task's schedules, what the most critical one says, or a person said of its slot.
+    fn criticality(&self, task: &str) -> Criticality {
+        let of_task = self.lines.iter().filter(|s| runs(&s.line, task));
+        let all = of_task.map(|s| {
+            let own = s.line.schedule.criticality;
+            s.state.urgent.map_or(own, |urgent| urgent.criticality)
+        });
+        all.max().unwrap_or_default()
+    }
+
     /// Whether its schedule, its group and the machine have room. One that is gone has: it is
     /// settled then.
-    fn may_fill(&self, reader: &Reader, key: &str, asked: &Asked, pressed: bool) -> Result<bool> {
+    fn may_fill(
+        &self,
+        shared: &Shared,
+        reader: &Reader,
+        key: &str,
+        asked: &Asked,
+        pressed: bool,
+    ) -> Result<bool> {
         let Some(standing) = self.lines.iter().find(|s| s.line.key == key) else {
             return Ok(true);
         };
         let schedule = &standing.line.schedule;
         let mut running = self.lines.iter().filter(|s| s.state.running.is_some());
-        let busy = running.any(|s| {
-            let group = &s.line.schedule.group;
-            s.line.key == key || (group.is_some() && *group == schedule.group)
-        });
+        let held = self.busy(shared);
+        let group = schedule.group.as_ref();
+        let busy = group.is_some_and(|group| held.contains_key(group))
+            || running.any(|s| {
+                s.line.key == key || (group.is_some() && s.line.schedule.group.as_ref() == group)
+            });
         let waits = pressed && schedule.criticality < Criticality::Critical;
         Ok(!busy && !waits && reader.flag(&asked.task, PAUSED)?.is_none())
     }
@@ -131,8 +153,13 @@ fn start(shared: &Arc<Shared>, asked: &Asked, slot: Option<(Arc<Line>, u64)>, se
         let brake = Brake::default();
         let key = slot.as_ref().map(|(line, _)| line.key.clone());
         let name = key.clone().unwrap_or_else(|| asked.task.clone());
-        // None while the daemon ends: the next one reads what was asked again.
-        if let Some(_under_way) = shared.running.begin(Some(&name), &brake) {
+        let what = For {
+            schedule: Some(name),
+            task: Some(asked.task.clone()),
+            ..For::default()
+        };
+        // It cannot begin while the daemon ends: the next one reads what was asked again.
+        if let Ok(_under_way) = shared.running.begin(what, &brake) {
             match run(&host, &asked, slot.as_ref(), &settings, &brake) {
                 Ok(report) => tracing::info!(
                     run = report.run.short(),
@@ -146,6 +173,8 @@ fn start(shared: &Arc<Shared>, asked: &Asked, slot: Option<(Arc<Line>, u64)>, se
                     tracing::error!("{} was asked for and cannot start: {e}", asked.task);
                     if let Err(e) = settle(&host, &asked, &e.message) {
                         tracing::error!("{}: {e}", asked.task);
+                        // It is still asked for. The journal recovers by itself, in its own time.
+                        std::thread::sleep(super::LOOK_AGAIN);
                     }
                 }
             }

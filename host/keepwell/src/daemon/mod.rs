@@ -119,7 +119,11 @@ async fn keep_house(shared: Arc<Shared>) {
 
 /// Looks at what is due, sleeps until the next thing can be, and is woken by whoever changes it.
 async fn keep_time(shared: Arc<Shared>) {
-    going_on::after_a_crash(&shared);
+    let beginning = Arc::clone(&shared);
+    let begun = tokio::task::spawn_blocking(move || going_on::after_a_crash(&beginning)).await;
+    if let Ok(Err(e)) = begun {
+        tracing::error!("what was cut off does not go on by itself: {e}");
+    }
     loop {
         let looking = Arc::clone(&shared);
         let looked = tokio::task::spawn_blocking(move || {

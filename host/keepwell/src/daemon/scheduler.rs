@@ -1,20 +1,19 @@
 //! The scheduler: looks at what is due, has it decided by the model, and carries that out. Its
 //! state is the journal's; what is kept here is only so that it need not be read again each time.
 
+use super::running::Running;
 use super::set::{Start, run_set};
 use super::shared::Shared;
-use super::timetable::begun;
+use crate::api::{Said, begun};
 use crate::config::{Config, Line, timetable};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::pressure;
 use keepwell_model::event::Event;
 use keepwell_model::id::GroupName;
-use keepwell_model::schedule::{
-    Act, Decision, Entry, EntryState, Facts, HoldWhy, PressureReading, PressureTable, Slots, decide,
-};
-use keepwell_model::window::{MayGoOn, Occurrence};
-use keepwell_node::pressure::{Contended, pressure};
-use std::collections::{BTreeMap, BTreeSet};
+use keepwell_model::schedule::{Act, Decision, Entry, EntryState, Facts, HoldWhy, Slots, decide};
+use keepwell_model::window::Occurrence;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// After this a clock that runs is no longer said to run: it was stepped, or the machine slept.
@@ -31,8 +30,8 @@ pub(super) struct Scheduler {
 #[derive(Debug, Default)]
 pub(super) struct Board {
     pub(super) lines: Vec<Standing>,
-    /// Entries that asked for what is under way.
-    pub(super) serving: BTreeSet<u64>,
+    /// Entries that asked for what is under way; with the task, where no schedule runs it.
+    pub(super) serving: BTreeMap<u64, Option<String>>,
     /// The clock and the machine's own steady count at the last look.
     last: Option<(u64, std::time::Instant)>,
     /// The configuration the lines were made from. Held, so that no later one can take its place
@@ -61,13 +60,15 @@ impl Scheduler {
         let now = node.clock.now_ms();
         let mut board = self.board();
         board.follow(&node, now)?;
-        board.end_windows(shared, now);
-        let pressed = pressed(&node.config.node.daemon.pressure);
+        let ends = shared.running.end_windows(now);
+        let table = &node.config.node.daemon.pressure;
+        let pressed = table.pressed(&pressure::reading(table));
+        let busy = board.busy(shared);
         let facts = Facts {
             now,
             node: &node.config.node_name(),
-            free: shared.free(),
-            busy: &BTreeMap::<GroupName, String>::new(),
+            free: board.free(shared, &node),
+            busy: &busy,
             pressed: pressed.as_ref(),
         };
         let entries: Vec<Entry<'_>> = board.lines.iter().map(Standing::entry).collect();
@@ -80,11 +81,12 @@ impl Scheduler {
             board.carry_out(shared, &node, &decision, now)?;
         }
         board.serve(shared, &node, pressed.is_some())?;
+        // Windows of what was begun just now, too.
         for standing in &board.lines {
             let ends = standing.state.running.and(standing.window);
             wake = ends.map_or(wake, |w| wake.min(w.hard_end.max(now + 1)));
         }
-        Ok(wake)
+        Ok(ends.map_or(wake, |ends| wake.min(ends.max(now + 1))))
     }
 
     /// A run of this schedule ended.
@@ -92,10 +94,7 @@ impl Scheduler {
         let reader = node.reader()?;
         let now = node.clock.now_ms();
         let mut board = self.board();
-        // A place or a group is free again: who was held for it is looked at now.
-        for held in board.lines.iter_mut().filter(|s| s.held.is_some()) {
-            held.asleep_until = 0;
-        }
+        board.look_at_the_held();
         let Some(standing) = board.lines.iter_mut().find(|s| s.line.key == key) else {
             return Ok(());
         };
@@ -106,9 +105,12 @@ impl Scheduler {
             standing.state.handled = standing.line.handled(&reader)?;
             standing.asleep_until = now.saturating_add(LOST_AGAIN_MS);
         }
-        standing.line.refresh(&reader, &mut standing.state, now)?;
-        standing.usual_ms = standing.line.usual_ms(&reader)?;
         standing.window = None;
+        let said = Said::read(&reader, now)?;
+        standing
+            .line
+            .refresh(&reader, &said, &mut standing.state, now)?;
+        standing.usual_ms = standing.line.usual_ms(&reader)?;
         Ok(())
     }
 
@@ -116,6 +118,7 @@ impl Scheduler {
     pub(super) fn served(&self, node: &Node, asked: u64, key: Option<&str>) -> Result<()> {
         let mut board = self.board();
         board.serving.remove(&asked);
+        board.look_at_the_held();
         let standing = board
             .lines
             .iter_mut()
@@ -123,10 +126,11 @@ impl Scheduler {
         if let Some(standing) = standing {
             standing.state.running = None;
             standing.asleep_until = 0;
-            let now = node.clock.now_ms();
+            let (now, reader) = (node.clock.now_ms(), node.reader()?);
+            let said = Said::read(&reader, now)?;
             standing
                 .line
-                .refresh(&node.reader()?, &mut standing.state, now)?;
+                .refresh(&reader, &said, &mut standing.state, now)?;
         }
         Ok(())
     }
@@ -137,15 +141,27 @@ impl Scheduler {
         self.board().lines.iter().all(|s| s.state.running.is_none())
     }
 
-    /// Somebody paused, resumed or skipped a task, or read the configuration again.
-    pub(super) fn changed(&self, node: &Node) -> Result<()> {
+    /// Somebody paused, resumed or skipped a task, extended a window, or let a slot go first.
+    pub(super) fn changed(&self, node: &Node, running: &Running) -> Result<()> {
+        let mut board = self.board();
         let reader = node.reader()?;
         let now = node.clock.now_ms();
-        for standing in &mut self.board().lines {
-            standing.line.refresh(&reader, &mut standing.state, now)?;
+        let said = Said::read(&reader, now)?;
+        for standing in &mut board.lines {
+            standing
+                .line
+                .refresh(&reader, &said, &mut standing.state, now)?;
             standing.asleep_until = 0;
+            standing.extend(running);
         }
         Ok(())
+    }
+
+    /// The window in which the schedule's work goes on, as it is now.
+    pub(super) fn window(&self, key: &str) -> Option<Occurrence> {
+        let board = self.board();
+        let standing = board.lines.iter().find(|s| s.line.key == key)?;
+        standing.window
     }
 }
 
@@ -155,29 +171,8 @@ impl Board {
     fn follow(&mut self, node: &Node, now: u64) -> Result<()> {
         let same = |from: &Arc<Config>| Arc::ptr_eq(from, &node.config);
         if !self.made_from.as_ref().is_some_and(same) {
-            let reader = node.reader()?;
-            let begun = begun(&reader)?;
-            let mut old: BTreeMap<String, Standing> = std::mem::take(&mut self.lines)
-                .into_iter()
-                .map(|s| (s.line.key.clone(), s))
-                .collect();
-            for line in timetable(&node.config)? {
-                let kept = old
-                    .remove(&line.key)
-                    .filter(|s| s.line.pattern == line.pattern);
-                let (state, window) = match kept {
-                    Some(standing) => (standing.state, standing.window),
-                    None => (line.state(node, &reader, &begun, now)?, None),
-                };
-                self.lines.push(Standing {
-                    usual_ms: line.usual_ms(&reader)?,
-                    line: Arc::new(line),
-                    state,
-                    asleep_until: 0,
-                    window,
-                    held: None,
-                });
-            }
+            // Nothing is forgotten when the journal cannot tell it now.
+            self.lines = self.made_anew(node, now)?;
             self.made_from = Some(Arc::clone(&node.config));
         }
         let steady = std::time::Instant::now();
@@ -196,18 +191,69 @@ impl Board {
         Ok(())
     }
 
-    /// What runs past the hard end of its window stops at its next safe point.
-    fn end_windows(&self, shared: &Shared, now: u64) {
-        for standing in &self.lines {
-            let (Some(window), Some(_)) = (standing.window, standing.state.running) else {
-                continue;
+    fn made_anew(&self, node: &Node, now: u64) -> Result<Vec<Standing>> {
+        let reader = node.reader()?;
+        let known = (begun(&reader)?, Said::read(&reader, now)?);
+        let old: BTreeMap<&str, &Standing> = self
+            .lines
+            .iter()
+            .map(|standing| (standing.line.key.as_str(), standing))
+            .collect();
+        let mut lines = vec![];
+        for line in timetable(&node.config)? {
+            let kept = old.get(line.key.as_str());
+            let state = match kept.filter(|s| s.line.pattern == line.pattern) {
+                Some(standing) => standing.state.clone(),
+                // Another pattern, but what runs by the old one still does.
+                None => EntryState {
+                    running: kept.and_then(|s| s.state.running),
+                    ..line.state(node, &reader, (&known.0, &known.1), now)?
+                },
             };
-            let key = &standing.line.key;
-            match window.may_go_on(now) {
-                // Past the cutoff the set itself begins nothing new.
-                MayGoOn::Yes | MayGoOn::NoNewStep => {}
-                MayGoOn::Stop => shared.running.stop_for_window(key),
+            lines.push(Standing {
+                usual_ms: line.usual_ms(&reader)?,
+                line: Arc::new(line),
+                state,
+                asleep_until: 0,
+                window: kept.and_then(|s| s.window),
+                held: None,
+            });
+        }
+        Ok(lines)
+    }
+
+    /// How many more runs of schedules may begin. What was begun counts before its thread does.
+    pub(super) fn free(&self, shared: &Shared, node: &Node) -> usize {
+        let lines = self.lines.iter().filter(|s| s.state.running.is_some());
+        let asked = self.serving.values().filter(|task| task.is_some());
+        let (scheduled, going_on) = shared.running.scheduled();
+        let taken = (lines.count() + asked.count() + going_on).max(scheduled);
+        (node.config.node.daemon.runs as usize).saturating_sub(taken)
+    }
+
+    /// Groups of what is under way, whoever began it, and what holds each.
+    pub(super) fn busy(&self, shared: &Shared) -> BTreeMap<GroupName, String> {
+        let mut work = shared.running.at_work();
+        work.extend(self.serving.values().map(|task| (None, task.clone())));
+        let mut busy = BTreeMap::new();
+        for standing in &self.lines {
+            let line = &standing.line;
+            let runs = |task: &String| line.tasks.iter().any(|t| t.as_str() == task);
+            let holds = work.iter().any(|(key, task)| {
+                key.as_ref() == Some(&line.key)
+                    || (key.is_none() && task.as_ref().is_some_and(runs))
+            });
+            if let Some(group) = line.schedule.group.as_ref().filter(|_| holds) {
+                busy.insert(group.clone(), line.key.clone());
             }
+        }
+        busy
+    }
+
+    /// A place or a group is free again: who was held for it is looked at now.
+    fn look_at_the_held(&mut self) {
+        for held in self.lines.iter_mut().filter(|s| s.held.is_some()) {
+            held.asleep_until = 0;
         }
     }
 
@@ -288,6 +334,20 @@ impl Board {
 }
 
 impl Standing {
+    /// What runs goes on for as long as its window is open now.
+    fn extend(&mut self, running: &Running) {
+        let (Some(runs), Some(window)) = (self.state.running, &self.line.schedule.window) else {
+            return;
+        };
+        let Some(opening) = self.window.and(window.occurrence(runs.slot).ok()) else {
+            return;
+        };
+        let extended = self.state.extended.filter(|e| e.opens == opening.opens);
+        let longer = opening.extended(extended.map_or(0, |e| e.by_ms));
+        self.window = Some(longer);
+        running.set_window(&self.line.key, longer);
+    }
+
     fn entry(&self) -> Entry<'_> {
         Entry {
             key: &self.line.key,
@@ -333,23 +393,4 @@ pub(super) fn told(node: &Node, task: &str, event: Event) -> Result<()> {
         Err(e) if e.kind() == keepwell_journal::ErrorKind::Taken => Ok(()),
         Err(e) => Err(Error::from(e)),
     }
-}
-
-/// Whether the machine is too busy for runs to begin. What it cannot tell does not hold them up.
-fn pressed(table: &PressureTable) -> Option<keepwell_model::schedule::Pressed> {
-    let share = |of, full: bool| {
-        let reading = pressure(of).ok().flatten()?;
-        let stall = if full { reading.full? } else { reading.some };
-        Some(stall.avg_10 * 100.0)
-    };
-    let load = std::fs::read_to_string("/proc/loadavg").ok();
-    let load = load.and_then(|text| text.split(' ').next()?.parse().ok());
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    table.pressed(&PressureReading {
-        cpu_some: share(Contended::Cpu, false),
-        io_some: share(Contended::Io, false),
-        memory_full: share(Contended::Memory, true),
-        load_1m: load,
-        processors: u32::try_from(processors).unwrap_or(u32::MAX),
-    })
 }

@@ -1,16 +1,18 @@
 //! A slot from its start to its end: its tasks one after the other, each a run of its own.
 
+use super::going_on::cut_off;
+use super::running::For;
 use super::shared::Shared;
 use crate::config::Line;
 use crate::error::Result;
 use crate::node::Node;
 use crate::pipeline::{self, Brake, Due, Silent};
 use keepwell_model::event::{Event, Mode};
-use keepwell_model::id::TaskName;
+use keepwell_model::id::{RunId, TaskName};
 use keepwell_model::report::Report;
 use keepwell_model::schedule::{Again, OnInterrupt, retry};
 use keepwell_model::slot::{Slot, Via};
-use keepwell_model::state::RunState;
+use keepwell_model::state::{Exit, RunState};
 use keepwell_model::units::Share;
 use keepwell_model::window::{MayGoOn, Occurrence};
 use keepwell_model::words::{Failure, Severity};
@@ -46,14 +48,19 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
             continue;
         }
         let brake = Brake::default();
-        let Some(_under_way) = shared.running.begin(Some(&line.key), &brake) else {
+        // It may have been extended since the slot began.
+        let window = shared.scheduler.window(&line.key).or(start.window);
+        let what = For {
+            schedule: Some(line.key.clone()),
+            task: Some(task.to_string()),
+            run: None,
+            window,
+        };
+        let Ok(_under_way) = shared.running.begin(what, &brake) else {
             break;
         };
         let now = node.clock.now_ms();
-        if start
-            .window
-            .is_some_and(|w| w.may_go_on(now) != MayGoOn::Yes)
-        {
+        if window.is_some_and(|w| w.may_go_on(now) != MayGoOn::Yes) {
             tracing::info!(
                 schedule = line.key,
                 "past the cutoff: {task} is left for the next slot"
@@ -116,7 +123,8 @@ fn left(node: &Node, line: &Line, task: &TaskName, start: &Start, why: &str) -> 
     told.is_ok()
 }
 
-/// `None`: this slot of the task was begun before, by a daemon that did not live to end the set.
+/// `None`: this slot of the task was begun before, by a daemon that did not live to end the set, or
+/// has its end, because what was cut off before it goes on instead.
 fn run_one(
     node: &Node,
     line: &Line,
@@ -124,14 +132,26 @@ fn run_one(
     start: &Start,
     brake: &Brake,
 ) -> Result<Option<Report>> {
-    if line.schedule.on_interrupt == OnInterrupt::Resume
-        && let Some(report) = go_on(node, task, brake)?
-    {
-        tracing::info!(
-            schedule = line.key,
-            "{task} went on with run {}",
-            report.run.short()
-        );
+    if line.schedule.on_interrupt == OnInterrupt::Resume {
+        match go_on(node, task, brake)? {
+            Before::Nothing => {}
+            Before::GoesOn(run) => {
+                let why = format!("run {}, which was cut off, still goes on", run.short());
+                left(node, line, task, start, &why);
+                return Ok(None);
+            }
+            Before::WentOn(report) => {
+                let run = report.run.short();
+                tracing::info!(schedule = line.key, "{task} went on with run {run}");
+                let stopped = matches!(report.state, RunState::Interrupted | RunState::Cancelled);
+                if brake.is_pulled() || stopped {
+                    // Of this slot nothing is left to be done but what was not done of that run.
+                    let why = format!("run {run}, which was cut off, went on and is not done yet");
+                    left(node, line, task, start, &why);
+                    return Ok(Some(*report));
+                }
+            }
+        }
     }
     let task = node.config.task(task.as_str())?;
     let via = match (start.attempt, start.late_ms > ON_TIME_MS) {
@@ -156,19 +176,24 @@ fn run_one(
     }
 }
 
-/// Finishes what the last window, or a crash, cut off.
-fn go_on(node: &Node, task: &TaskName, brake: &Brake) -> Result<Option<Report>> {
-    let Some(last) = node.reader()?.last_run(task.as_str())? else {
-        return Ok(None);
-    };
-    if last.state != RunState::Interrupted {
-        return Ok(None);
+/// What became of the run before, which the last window, a crash or a person cut off.
+enum Before {
+    Nothing,
+    WentOn(Box<Report>),
+    /// Somebody has it in hand.
+    GoesOn(RunId),
+}
+
+fn go_on(node: &Node, task: &TaskName, brake: &Brake) -> Result<Before> {
+    for run in cut_off(&node.reader()?, task.as_str())? {
+        match pipeline::resume(node, run, &mut Silent, brake) {
+            Ok(report) => return Ok(Before::WentOn(Box::new(report))),
+            Err(e) if e.exit == Exit::NotNow => return Ok(Before::GoesOn(run)),
+            // It had no approved plan, or the grant changed: it stays as it ended.
+            Err(e) => tracing::debug!(run = run.short(), "{task} does not go on: {e}"),
+        }
     }
-    match pipeline::resume(node, last.run, &mut Silent, brake) {
-        Ok(report) => Ok(Some(report)),
-        // It had no approved plan, or the grant changed: it stays as it ended, and the slot runs.
-        Err(_) => Ok(None),
-    }
+    Ok(Before::Nothing)
 }
 
 /// Pauses the task when its schedule says so.

@@ -1,7 +1,7 @@
 //! What everything in the daemon works on: the node as it is configured now, and what is under way.
 
 use super::door::{BUNDLES_MAX, Door, REQUESTS_MAX};
-use super::running::Running;
+use super::running::{For, NotNow, Running};
 use super::scheduler::Scheduler;
 use crate::api::{self, Answer, Request};
 use crate::error::{Error, Result, chain};
@@ -47,12 +47,6 @@ impl Shared {
     pub(super) fn node(&self) -> Node {
         let node = self.node.read().unwrap_or_else(PoisonError::into_inner);
         node.clone()
-    }
-
-    /// How many more runs of schedules may begin.
-    pub(super) fn free(&self) -> usize {
-        let most = self.node().config.node.daemon.runs as usize;
-        most.saturating_sub(self.running.scheduled())
     }
 
     pub(super) fn begun(&self) -> Result<()> {
@@ -138,12 +132,15 @@ impl Shared {
         if request == Request::Reload {
             return self.reload(Some(caller));
         }
-        let Some(_under_way) = self.running.begin(None, brake) else {
-            return Err(
-                Error::not_now("the daemon is ending and begins nothing new")
-                    .hint("try again when it is gone or has been started again"),
-            );
+        let task = match &request {
+            Request::Run { task, .. } => Some(task.clone()),
+            _ => None,
         };
+        let what = For {
+            task,
+            ..For::default()
+        };
+        let _under_way = self.running.begin(what, brake).map_err(no)?;
         let changes_trust = matches!(request, Request::Trust { .. });
         let answers = matches!(request, Request::Answer { .. } | Request::Import { .. });
         let uid = caller.uid;
@@ -158,8 +155,19 @@ impl Shared {
             let mut node = self.node.write().unwrap_or_else(PoisonError::into_inner);
             node.reload_trust()?;
         }
-        self.scheduler.changed(&self.node())?;
+        // What was asked for is done, or not: that the journal cannot be read now changes neither.
+        if let Err(e) = self.scheduler.changed(&self.node(), &self.running) {
+            tracing::error!("what this changes is looked at later: {e}");
+        }
         self.wake.notify_one();
         answer
+    }
+}
+
+fn no(why: NotNow) -> Error {
+    match why {
+        NotNow::Ending => Error::not_now("the daemon is ending and begins nothing new")
+            .hint("try again when it is gone or has been started again"),
+        NotNow::GoesOn => Error::not_now("the run is under way"),
     }
 }

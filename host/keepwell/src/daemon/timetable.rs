@@ -1,9 +1,10 @@
 //! Where each schedule of the timetable stands, as the journal tells it.
 
+use crate::api::Said;
 use crate::config::Line;
 use crate::error::Result;
 use crate::node::Node;
-use keepwell_journal::{Filter, PAUSED, Reader, RunQuery, SKIP_NEXT};
+use keepwell_journal::{PAUSED, Reader, RunQuery, SKIP_NEXT};
 use keepwell_model::event::Event;
 use keepwell_model::id::Digest;
 use keepwell_model::schedule::{EntryState, retry};
@@ -11,28 +12,11 @@ use keepwell_model::slot::Handled;
 use keepwell_model::state::RunState;
 use keepwell_model::window::p90;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 /// Runs that a usual duration is told from.
 const DURATIONS: u64 = 50;
 /// Kills by our own limiter that the watchdog looks at.
 const KILLS: u64 = 8;
-
-/// When each schedule began, and with which pattern.
-pub(super) fn begun(reader: &Reader) -> Result<BTreeMap<String, (Digest, u64)>> {
-    let mut begun = BTreeMap::new();
-    let filter = Filter {
-        kinds: vec!["schedule-began".into()],
-        ..Filter::default()
-    };
-    reader.records(&filter, &mut |_, record| {
-        if let Event::ScheduleBegan { schedule, pattern } = record.event {
-            begun.insert(schedule, (pattern, record.at));
-        }
-        ControlFlow::Continue(())
-    })?;
-    Ok(begun)
-}
 
 impl Line {
     /// What the journal says of it: the state a daemon starts from, after any end of the one before.
@@ -40,7 +24,7 @@ impl Line {
         &self,
         node: &Node,
         reader: &Reader,
-        begun: &BTreeMap<String, (Digest, u64)>,
+        (begun, said): (&BTreeMap<String, (Digest, u64)>, &Said),
         now: u64,
     ) -> Result<EntryState> {
         let created = match begun.get(&self.key) {
@@ -57,23 +41,20 @@ impl Line {
         };
         let mut state = EntryState::created(created);
         state.handled = self.handled(reader)?;
-        self.refresh(reader, &mut state, now)?;
+        self.refresh(reader, said, &mut state, now)?;
         Ok(state)
     }
 
-    /// The newest slot that every task has behind it. A task without any is new to the set.
-    pub(super) fn handled(&self, reader: &Reader) -> Result<Option<u64>> {
-        let mut handled: Option<u64> = None;
-        for task in &self.tasks {
-            if let Some(last) = reader.last_slot(task.as_str(), Some(&self.key))? {
-                handled = Some(handled.map_or(last.due, |h| h.min(last.due)));
-            }
-        }
-        Ok(handled)
-    }
-
     /// What people and ends of runs change about it.
-    pub(super) fn refresh(&self, reader: &Reader, state: &mut EntryState, now: u64) -> Result<()> {
+    pub(super) fn refresh(
+        &self,
+        reader: &Reader,
+        said: &Said,
+        state: &mut EntryState,
+        now: u64,
+    ) -> Result<()> {
+        state.extended = said.extended(&self.key);
+        state.urgent = said.urgent(&self.key);
         if let Some(slot) = self.done_by_hand(reader)? {
             *state = state.done_by_hand(slot);
         }

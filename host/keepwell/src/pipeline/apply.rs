@@ -5,11 +5,13 @@ use super::plan_file::PlanReader;
 use super::run_log::{Halt, RunLog};
 use super::{Applied, Approved, Brake};
 use crate::node::Node;
+use crate::pressure::Ease;
 use keepwell_model::action::{Action, Change};
 use keepwell_model::event::{Event, NotDone};
 use keepwell_model::grant::{CleanGrant, ConfigWriteGrant, Grant};
 use keepwell_model::id::{RootName, RunId};
 use keepwell_model::param::{Param, ParamChange};
+use keepwell_model::schedule::{Criticality, PressureTable};
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Code, Progress, Refusal};
 use keepwell_node::in_use::InUse;
@@ -45,7 +47,10 @@ pub(super) fn apply<'a>(
     let mut reader = PlanReader::open(&plan.path, plan.digest).map_err(Halt::failed)?;
     let hands = Hands::begin(
         node,
-        &planned.granted.grant,
+        (
+            planned.granted.due.task.name.as_str(),
+            &planned.granted.grant,
+        ),
         log.run(),
         &plan.path,
         plan.per_root.keys(),
@@ -77,7 +82,7 @@ fn carry_out(
         else {
             return Ok(None);
         };
-        if let Some(stop) = hands.must_stop(brake) {
+        if let Some(stop) = brake.reach(first).or_else(|| hands.must_stop(brake)) {
             log.tell(Event::Stopped {
                 remaining: total - first,
                 why: stop.why.clone(),
@@ -103,6 +108,16 @@ fn carry_out(
     }
 }
 
+/// What slows a task. One that a schedule calls critical is not slowed, as it is not held up.
+fn eased(node: &Node, task: &str) -> Option<PressureTable> {
+    let lines = crate::config::timetable(&node.config).unwrap_or_default();
+    let mut of_task = lines
+        .iter()
+        .filter(|line| line.tasks.iter().any(|t| t.as_str() == task));
+    let critical = of_task.any(|line| line.schedule.criticality == Criticality::Critical);
+    (!critical).then(|| node.config.node.daemon.pressure.clone())
+}
+
 /// The actuators of one run, and what bounds them.
 pub(super) struct Hands {
     /// What was granted to be moved aside, and to be set.
@@ -114,7 +129,11 @@ pub(super) struct Hands {
     in_use: InUse,
     looked: Instant,
     began: Instant,
+    /// Actions since `rate` is what it is, and since when.
     done: u64,
+    counted_from: Instant,
+    rate: u32,
+    ease: Ease,
 }
 
 /// What became of one batch.
@@ -165,7 +184,7 @@ impl BatchDone {
 impl Hands {
     pub(super) fn begin<'r>(
         node: &Node,
-        grant: &Grant,
+        (task, grant): (&str, &Grant),
         run: RunId,
         plan: &Path,
         roots: impl Iterator<Item = &'r RootName>,
@@ -203,6 +222,9 @@ impl Hands {
             looked: now,
             began: now,
             done: 0,
+            counted_from: now,
+            rate: 0,
+            ease: Ease::new(eased(node, task)),
         };
         hands.look_again();
         Ok(hands)
@@ -287,14 +309,16 @@ impl Hands {
         let mut result = BatchDone::default();
         for (i, action) in batch.iter().enumerate() {
             if i % 64 == 0 {
+                self.ease.rest(brake);
                 log.progress(&Progress {
                     done: action.id,
                     total,
                     unit: "actions".into(),
-                    note: "applying".into(),
+                    note: self.note(),
                 });
                 result.stop = self.must_stop(brake);
             }
+            result.stop = result.stop.or_else(|| brake.reach(action.id));
             if result.stop.is_some() {
                 break;
             }
@@ -311,8 +335,7 @@ impl Hands {
                 });
             }
             BatchDone::settled(action, &mut result, one);
-            self.done += 1;
-            self.pace();
+            self.pace(brake);
         }
         Ok(result)
     }
@@ -335,14 +358,31 @@ impl Hands {
         })
     }
 
-    /// No more than the granted rate of actions a second.
-    fn pace(&self) {
-        let rate = self.clean.as_ref().map_or(0, |c| c.budget.max_rate);
+    /// What it does, and what slows it.
+    fn note(&self) -> String {
+        match self.ease.pressed() {
+            None => "applying".into(),
+            Some(pressed) => format!("applying, slowed: {pressed}"),
+        }
+    }
+
+    /// No more than the granted rate of actions a second, or the lower one that a person said.
+    fn pace(&mut self, brake: &Brake) {
+        let granted = self.clean.as_ref().map_or(0, |c| c.budget.max_rate);
+        let rate = match (granted, brake.bound().rate) {
+            (granted, None) => granted,
+            (0, Some(said)) => said,
+            (granted, Some(said)) => granted.min(said),
+        };
+        if rate != self.rate {
+            (self.rate, self.done, self.counted_from) = (rate, 0, Instant::now());
+        }
+        self.done += 1;
         if rate == 0 {
             return;
         }
         let due = Duration::from_secs_f64(self.done as f64 / f64::from(rate));
-        if let Some(early) = due.checked_sub(self.began.elapsed()) {
+        if let Some(early) = due.checked_sub(self.counted_from.elapsed()) {
             std::thread::sleep(early.min(Duration::from_secs(1)));
         }
     }

@@ -11,6 +11,7 @@ mod brake;
 mod changes;
 mod desk;
 mod gate;
+mod in_hand;
 mod look;
 mod own;
 mod plan_file;
@@ -22,16 +23,19 @@ mod retention;
 mod run_log;
 mod sheet;
 mod undo;
+mod watch;
 
 pub use brake::Brake;
 pub use changes::{Changed, GUARD_METRICS, Measured, changes, confirm, take_back, waiting};
 pub use gate::Asked;
+pub use in_hand::InHand;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
 pub use recover::{mark_cut_off, open, resume};
 pub use retention::{Forgotten, Kept, expire, expire_due, kept, sweep};
 pub use run_log::{Halt, Observer, RunLog, Silent};
 pub use undo::{Which, undo};
+pub(crate) use watch::CANCEL_FILE;
 
 use crate::clock;
 use crate::config::Task;
@@ -123,7 +127,9 @@ pub fn run(
     observer: &mut dyn Observer,
     brake: &Brake,
 ) -> Result<Report> {
+    let _hold = node.in_hand.take(due.run, brake)?;
     let mut log = RunLog::begin(node, &due, observer)?;
+    let _watch = watch::Watch::begin(node, due.run, brake);
     remember::prepare(node);
     let ended = stages(node, due, &mut log, brake);
     let report = log.end(ended)?;

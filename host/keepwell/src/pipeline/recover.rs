@@ -10,6 +10,7 @@ use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::NodeDir;
+use keepwell_model::bound::Bound;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
 use keepwell_model::id::{Digest, RunId};
@@ -101,6 +102,8 @@ pub fn resume(
     observer: &mut dyn Observer,
     brake: &Brake,
 ) -> Result<Report> {
+    // Before anything is read of it: who has it in hand changes what would be read.
+    let _hold = node.in_hand.take(run, brake)?;
     let reader = node.journal.reader()?;
     let records = reader.run(run)?;
     let report =
@@ -142,6 +145,8 @@ pub fn resume(
         plan,
         own,
     };
+    let _watch = super::watch::Watch::again(node, run, brake)?;
+    brake.narrow(Bound::of(&records));
     let mut log = RunLog::reopen(node, report, observer);
     let ended = (|| {
         let approved = if waits {

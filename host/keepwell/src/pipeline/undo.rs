@@ -1,5 +1,6 @@
 //! Undo: what a run moved aside or set goes back, last first, each batch with its own intent.
 
+use super::Brake;
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, Observer, RunLog};
 use crate::error::{Error, Result};
@@ -23,6 +24,7 @@ pub enum Which {
 
 /// Puts back what `run` moved aside. Running it again finds everything in place.
 pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer) -> Result<Report> {
+    let _hold = node.in_hand.take(run, &Brake::default())?;
     let reader = node.journal.reader()?;
     let records = reader.run(run)?;
     let report =

@@ -5,6 +5,7 @@ use super::pressure::Pressed;
 use crate::id::GroupName;
 use crate::units::{Share, Span};
 use crate::window::Occurrence;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub enum MissWhy {
     WindowClosed,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SkipWhy {
     Paused,
     /// Put aside by the watchdog.
@@ -86,6 +87,22 @@ pub enum SkipWhy {
         p90_ms: u64,
         left_ms: u64,
     },
+    /// It was due and held up, until it was too late for it.
+    Held {
+        why: HoldWhy,
+        end: TooLate,
+    },
+}
+
+/// What came first: the end of waiting, or this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooLate {
+    /// A newer slot was due.
+    Superseded,
+    /// Catch-up does not reach back so far.
+    TooOld,
+    /// The window was past its cutoff.
+    WindowClosed,
 }
 
 impl SkipWhy {
@@ -96,12 +113,14 @@ impl SkipWhy {
             | Self::Aside { .. }
             | Self::StillRunning { .. }
             | Self::Superseded
-            | Self::TooLong { .. } => false,
+            | Self::TooLong { .. }
+            | Self::Held { .. } => false,
         }
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HoldWhy {
     /// The clock is behind the newest slot that was handled.
     ClockBehind,
@@ -115,6 +134,16 @@ pub enum HoldWhy {
     /// All places are taken.
     Full,
     Pressure(Pressed),
+}
+
+impl HoldWhy {
+    /// Whether the machine, and nothing about the slot itself, is what it waits for.
+    pub(super) const fn is_for_room(&self) -> bool {
+        match self {
+            Self::Group { .. } | Self::Full | Self::Pressure(_) => true,
+            Self::ClockBehind | Self::Paused | Self::Cancelling | Self::WindowNotOpen => false,
+        }
+    }
 }
 
 impl Slots {
@@ -162,7 +191,18 @@ impl fmt::Display for SkipWhy {
                 span(*p90_ms),
                 span(*left_ms)
             ),
+            Self::Held { why, end } => write!(f, "{why}, {end}"),
         }
+    }
+}
+
+impl fmt::Display for TooLate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Superseded => "until a newer slot was due",
+            Self::TooOld => "for longer than catch-up reaches back",
+            Self::WindowClosed => "until its window was past the cutoff",
+        })
     }
 }
 

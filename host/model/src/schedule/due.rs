@@ -5,12 +5,13 @@
 //! remembers: the same facts give the same decisions, and `EntryState::after` turns a decision
 //! into the state that the next one starts from.
 
-use super::act::{Act, Decision, HoldWhy, MissWhy, SkipWhy, Slots};
+use super::act::{Act, Decision, HoldWhy, MissWhy, SkipWhy, Slots, TooLate};
+use super::late::{not_any_more, range, superseded, waited};
 use super::pattern::NoSlot;
 use super::places::Places;
 use super::policy::Schedule;
 use super::pressure::Pressed;
-use super::shape::Overlap;
+use super::shape::{Criticality, Overlap};
 use super::state::EntryState;
 use crate::id::GroupName;
 use crate::units::Share;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 pub const SLEEP_MAX_MS: u64 = 60_000;
 /// A slot that starts within this is on time, whatever `catch-up` says: two sleeps.
 pub const ON_TIME_MS: u64 = 2 * SLEEP_MAX_MS;
+
 /// What is true now.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -48,6 +50,14 @@ pub struct Entry<'a> {
     pub asleep_until: u64,
 }
 
+impl Entry<'_> {
+    /// What a person said of this slot, else what its schedule says.
+    pub fn criticality(&self, slot: u64) -> Criticality {
+        let urgent = self.state.urgent.filter(|urgent| urgent.slot == slot);
+        urgent.map_or(self.schedule.criticality, |urgent| urgent.criticality)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outlook {
     /// In the order in which they are to be carried out.
@@ -67,8 +77,8 @@ struct Ready {
     window: Option<Occurrence>,
 }
 
-struct Weighed {
-    acts: Vec<Act>,
+pub(super) struct Weighed {
+    pub(super) acts: Vec<Act>,
     ready: Option<Ready>,
     wake: u64,
 }
@@ -95,14 +105,17 @@ pub fn decide(facts: &Facts<'_>, entries: &[Entry<'_>]) -> Outlook {
     }
     queue.sort_by(|(a, ready_a), (b, ready_b)| {
         let (a, b) = (&entries[*a], &entries[*b]);
-        let urgent = b.schedule.criticality.cmp(&a.schedule.criticality);
+        let urgent = b
+            .criticality(ready_b.slot)
+            .cmp(&a.criticality(ready_a.slot));
         urgent
             .then(ready_a.due.cmp(&ready_b.due))
             .then_with(|| a.key.cmp(b.key))
     });
     let mut places = Places::new(facts, entries);
     for (entry, ready) in queue {
-        let act = match places.take(&entries[entry]) {
+        let it = &entries[entry];
+        let act = match places.take(it, it.criticality(ready.slot)) {
             Ok(()) => Act::Start {
                 slot: ready.slot,
                 attempt: ready.attempt,
@@ -169,16 +182,14 @@ fn weigh_new(
     let (now, state, schedule) = (facts.now, it.state, it.schedule);
     let seen = state.seen_to();
     if let Some(why) = stopped(state, now) {
-        out.skip_buffered(state, why);
+        out.skip_buffered(state, why.clone());
         let slots = range(schedule, seen, slot)?;
         out.acts.push(Act::Skip { slots, why });
         return Ok(());
     }
     let before = schedule.pattern.last_at_or_before(slot - 1)?;
     if let Some(before) = before.filter(|b| *b > seen) {
-        let slots = range(schedule, seen, before)?;
-        let why = MissWhy::Superseded;
-        out.acts.push(Act::Miss { slots, why });
+        superseded(schedule, state, (seen, before), out)?;
     }
     if state.skip_next {
         let why = SkipWhy::SkipNext;
@@ -199,10 +210,8 @@ fn weigh_new(
             late_ms,
             catch_up_ms,
         };
-        out.acts.push(Act::Miss {
-            slots: Slots::one(slot),
-            why,
-        });
+        out.acts
+            .push(not_any_more(state, slot, why, TooLate::TooOld));
         out.wake_for_what_waits(state, now);
         return Ok(());
     }
@@ -271,7 +280,8 @@ fn weigh_old(
             | SkipWhy::SkipNext
             | SkipWhy::StillRunning { .. }
             | SkipWhy::Superseded
-            | SkipWhy::TooLong { .. } => None,
+            | SkipWhy::TooLong { .. }
+            | SkipWhy::Held { .. } => None,
         };
         out.hold(again.slot, HoldWhy::Paused, until);
         return Ok(());
@@ -316,7 +326,7 @@ fn admit(
         }
         MayStart::Closed => {
             let why = MissWhy::WindowClosed;
-            Act::Miss { slots, why }
+            not_any_more(it.state, slot, why, TooLate::WindowClosed)
         }
         MayStart::TooLong { p90_ms, left_ms } => {
             let why = SkipWhy::TooLong { p90_ms, left_ms };
@@ -347,17 +357,6 @@ fn stopped(state: &EntryState, now: u64) -> Option<SkipWhy> {
     Some(SkipWhy::Aside { until })
 }
 
-/// The slots in `(seen, to]`, where `to` is one.
-fn range(schedule: &Schedule, seen: u64, to: u64) -> Result<Slots, NoSlot> {
-    let count = schedule.pattern.count(seen, to)?;
-    Ok(Slots {
-        from: schedule.pattern.next_after(seen)?,
-        to,
-        count: count.slots,
-        exact: count.exact,
-    })
-}
-
 impl Ready {
     const fn first(slot: u64, due: u64) -> Self {
         Self {
@@ -386,6 +385,7 @@ impl Weighed {
     fn skip_buffered(&mut self, state: &EntryState, why: SkipWhy) {
         if let Some(slot) = state.buffered {
             let slots = Slots::one(slot);
+            let why = waited(state, slot, why);
             self.acts.push(Act::Skip { slots, why });
         }
     }

@@ -9,6 +9,7 @@ pub mod act;
 pub mod check;
 mod cron;
 pub mod due;
+mod late;
 mod named;
 pub mod pattern;
 mod places;
@@ -22,7 +23,7 @@ mod tests;
 pub mod upcoming;
 pub mod zone;
 
-pub use act::{Act, Decision, HoldWhy, MissWhy, SkipWhy, Slots};
+pub use act::{Act, Decision, HoldWhy, MissWhy, SkipWhy, Slots, TooLate};
 pub use due::{Entry, Facts, Outlook, decide};
 pub use pattern::{BadPattern, Count, NoSlot, Pattern};
 pub use policy::{BadSchedule, Schedule};
@@ -31,5 +32,5 @@ pub use shape::{
     Criticality, NamedSlot, OnInterrupt, Overlap, RetryTable, ScheduleFile, ScheduleTable,
     SlotTable, StopOn,
 };
-pub use state::{Again, EntryState, Extension, Running};
+pub use state::{Again, EntryState, Extension, Held, Running, Urgent};
 pub use zone::{Zone, zone_table_version};

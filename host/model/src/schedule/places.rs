@@ -32,9 +32,13 @@ impl<'a> Places<'a> {
     }
 
     /// Takes a place for it, or says what stands in the way and when that can change.
-    pub(super) fn take(&mut self, it: &Entry<'_>) -> Result<(), (HoldWhy, Option<u64>)> {
+    pub(super) fn take(
+        &mut self,
+        it: &Entry<'_>,
+        criticality: Criticality,
+    ) -> Result<(), (HoldWhy, Option<u64>)> {
         if let Some(pressed) = self.facts.pressed
-            && it.schedule.criticality < Criticality::Critical
+            && criticality < Criticality::Critical
         {
             let until = self.facts.now.saturating_add(PRESSURE_WAIT_MS);
             return Err((HoldWhy::Pressure(pressed.clone()), Some(until)));

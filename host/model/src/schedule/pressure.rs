@@ -1,11 +1,22 @@
-//! Pressure: when the machine is too busy for a run to begin.
+//! Pressure: when the machine is too busy for a run to begin, and when one that runs slows down.
 
 use crate::units::Share;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
-/// Above which the machine is too busy for a run to begin.
+/// What was pressed is so until it is this far below its limit, so that a run does not go back and
+/// forth around it.
+const EASED_AT: f64 = 0.8;
+/// Under pressure a run rests for this many times as long as it worked: it leaves four fifths.
+const RESTS: u32 = 4;
+/// Shorter rests are all overhead; longer ones would say nothing for too long.
+const REST_MIN: Duration = Duration::from_millis(20);
+const REST_MAX: Duration = Duration::from_secs(2);
+
+/// Above which the machine is too busy for a run to begin, and one that runs slows down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PressureTable {
@@ -17,6 +28,9 @@ pub struct PressureTable {
     pub memory: Share,
     /// Load average over one minute, in percent of the processors.
     pub load_percent: u32,
+    /// Where the machine's `proc` is mounted. Inside a container that may be another place, such as
+    /// `/host/proc`.
+    pub proc: PathBuf,
 }
 
 impl Default for PressureTable {
@@ -26,6 +40,7 @@ impl Default for PressureTable {
             io: percent("60%"),
             memory: percent("20%"),
             load_percent: 300,
+            proc: PathBuf::from("/proc"),
         }
     }
 }
@@ -63,6 +78,15 @@ impl fmt::Display for Pressed {
 impl PressureTable {
     /// The measure that is furthest above its limit. A value that is no number is not above any.
     pub fn pressed(&self, reading: &PressureReading) -> Option<Pressed> {
+        self.above(reading, 1.0)
+    }
+
+    /// The same for a machine that was pressed before: it is until all is well below its limit.
+    pub fn still_pressed(&self, reading: &PressureReading) -> Option<Pressed> {
+        self.above(reading, EASED_AT)
+    }
+
+    fn above(&self, reading: &PressureReading, share: f64) -> Option<Pressed> {
         let load = reading
             .load_1m
             .map(|load| load * 100.0 / f64::from(reading.processors.max(1)));
@@ -87,7 +111,7 @@ impl PressureTable {
         measures
             .into_iter()
             .filter_map(|(what, value, limit)| Some((what, value?, limit)))
-            .filter(|(_, value, limit)| value > limit)
+            .filter(|(_, value, limit)| *value > limit * share)
             .max_by(|a, b| (a.1 - a.2).total_cmp(&(b.1 - b.2)))
             .map(|(what, value, limit)| Pressed {
                 what: what.to_owned(),
@@ -97,9 +121,32 @@ impl PressureTable {
     }
 }
 
+/// How long a run rests after it worked for so long on a machine that is pressed.
+pub fn rest(worked: Duration) -> Duration {
+    worked.saturating_mul(RESTS).clamp(REST_MIN, REST_MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_pressed_stays_so_until_it_is_well_below_and_rests_are_bounded() {
+        let limits = PressureTable::default();
+        let io = |percent| PressureReading {
+            io_some: Some(percent),
+            ..Default::default()
+        };
+        assert_eq!(limits.pressed(&io(60.0)), None);
+        assert!(limits.still_pressed(&io(60.0)).is_some());
+        assert_eq!(limits.still_pressed(&io(48.0)), None);
+        assert_eq!(rest(Duration::ZERO), REST_MIN);
+        assert_eq!(
+            rest(Duration::from_millis(50)),
+            Duration::from_millis(50) * RESTS
+        );
+        assert_eq!(rest(Duration::MAX), REST_MAX);
+    }
 
     #[test]
     fn pressure_names_what_is_too_high() {

@@ -1,7 +1,8 @@
 //! What is remembered of each schedule, and what a decision leaves behind. The store keeps it, so
 //! that pauses, slots done and slots that wait survive restarts.
 
-use super::act::{Act, Slots};
+use super::act::{Act, HoldWhy, Slots};
+use super::shape::Criticality;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,10 @@ pub struct EntryState {
     /// Put aside by the watchdog until then.
     pub aside_until: Option<u64>,
     pub extended: Option<Extension>,
+    /// What a person said of the slot that waits, or of the next one.
+    pub urgent: Option<Urgent>,
+    /// The slot that is due and finds no room, and why.
+    pub held: Option<Held>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +54,19 @@ pub struct Again {
 pub struct Extension {
     pub opens: u64,
     pub by_ms: u64,
+}
+
+/// One slot that goes sooner, or later, than its schedule says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Urgent {
+    pub slot: u64,
+    pub criticality: Criticality,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub slot: u64,
+    pub why: HoldWhy,
 }
 
 impl EntryState {
@@ -97,7 +115,20 @@ impl EntryState {
                 }
             }
             Act::NoRetry { .. } => next.again = None,
-            Act::Hold { .. } | Act::Fault { .. } => {}
+            Act::Hold { slot, why, .. } => {
+                next.held = why.is_for_room().then(|| Held {
+                    slot: *slot,
+                    why: why.clone(),
+                });
+            }
+            Act::Fault { .. } => {}
+        }
+        // What was held and is handled is held no more.
+        let over = |held: &Held| {
+            next.handled.is_some_and(|handled| held.slot <= handled) && !next.waits_for(held.slot)
+        };
+        if next.held.as_ref().is_some_and(over) {
+            next.held = None;
         }
         next
     }
@@ -125,6 +156,11 @@ impl EntryState {
         next.buffered = next.buffered.filter(|b| *b > slot);
         next.again = next.again.filter(|a| a.slot > slot);
         next
+    }
+
+    /// Whether a slot that counts as handled is still to be started.
+    fn waits_for(&self, slot: u64) -> bool {
+        self.buffered == Some(slot) || self.again.is_some_and(|again| again.slot == slot)
     }
 
     fn handle(&mut self, slot: u64) {

@@ -3,8 +3,8 @@
 use super::decisions::{NOON, look, one, start};
 use super::{HOUR, MIN, at, schedule, seen, windowed};
 use crate::schedule::{
-    Act, Again, Decision, Entry, EntryState, Extension, Facts, HoldWhy, MissWhy, Outlook, Pressed,
-    SkipWhy, Slots, decide,
+    Act, Again, Criticality, Decision, Entry, EntryState, Extension, Facts, HoldWhy, MissWhy,
+    Outlook, Pressed, SkipWhy, Slots, TooLate, Urgent, decide,
 };
 use std::collections::BTreeMap;
 
@@ -45,6 +45,93 @@ fn groups_places_and_pressure_hold_in_order_of_criticality() {
     let outlook = look(now, &entries, 8, Some(&pressed));
     assert_eq!(starts(&outlook), [3], "only the critical one starts");
     assert_eq!(outlook.wake, now + 30_000);
+}
+
+#[test]
+fn what_a_person_says_of_one_slot_goes_before_its_schedule_and_for_that_slot_alone() {
+    let now = at(NOON);
+    let of = |more: &str| schedule(&format!(r#"{{"cron":"0 * * * *"{more}}}"#));
+    let (low, high) = (
+        of(r#","criticality":"low""#),
+        of(r#","criticality":"high""#),
+    );
+    let state = seen(now - 1);
+    let raised = |slot, criticality| EntryState {
+        urgent: Some(Urgent { slot, criticality }),
+        ..state.clone()
+    };
+    let first = |state: &EntryState| {
+        starts(&look(
+            now,
+            &[("a", &low, state), ("b", &high, &seen(now - 1))],
+            1,
+            None,
+        ))
+    };
+    assert_eq!(first(&state), [1]);
+    assert_eq!(first(&raised(now, Criticality::Critical)), [0]);
+    assert_eq!(first(&raised(now - HOUR, Criticality::Critical)), [1]);
+    let pressed = Pressed {
+        what: "load".into(),
+        value: "400%".into(),
+        limit: "300%".into(),
+    };
+    let raised = raised(now, Criticality::Critical);
+    let outlook = look(now, &[("a", &low, &raised)], 1, Some(&pressed));
+    assert_eq!(starts(&outlook), [0]);
+}
+
+#[test]
+fn a_slot_that_found_no_room_is_told_with_what_held_it() {
+    let now = at(NOON);
+    let hourly = schedule(r#"{"cron":"0 * * * *"}"#);
+    let pressed = Pressed {
+        what: "waiting for disks".into(),
+        value: "75%".into(),
+        limit: "60%".into(),
+    };
+    let first = look(now, &[("a", &hourly, &seen(now - 1))], 1, Some(&pressed));
+    let held = seen(now - 1).after(&first.decisions[0].act, now);
+    // Three hours later it was never looked at again, and a newer slot finds room.
+    let later = now + 3 * HOUR;
+    let acts = one(later, &hourly, &held);
+    let Act::Skip { slots, why } = &acts[0] else {
+        panic!("{acts:?}");
+    };
+    assert_eq!(*slots, Slots::one(now));
+    assert_eq!(
+        why.to_string(),
+        "the machine is busy: waiting for disks is at 75%, the limit is 60%, until a newer slot was due"
+    );
+    let between = Slots {
+        from: now + HOUR,
+        to: now + 2 * HOUR,
+        count: 2,
+        exact: true,
+    };
+    let why = MissWhy::Superseded;
+    let slots = between;
+    assert_eq!(acts[1], Act::Miss { slots, why });
+    assert!(matches!(acts[2], Act::Start { slot, .. } if slot == later));
+    // Too late for catch-up, with no newer one.
+    let acts = one(now + 45 * MIN, &hourly, &held);
+    assert!(
+        matches!(
+            &acts[0],
+            Act::Skip {
+                why: SkipWhy::Held {
+                    end: TooLate::TooOld,
+                    ..
+                },
+                ..
+            }
+        ),
+        "{acts:?}"
+    );
+    let after = acts
+        .iter()
+        .fold(held, |state, act| state.after(act, now + 45 * MIN));
+    assert_eq!((after.held, after.handled), (None, Some(now)));
 }
 
 fn starts(outlook: &Outlook) -> Vec<usize> {

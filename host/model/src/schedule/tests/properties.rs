@@ -1,7 +1,9 @@
 //! What holds for every pattern, zone and time.
 
-use super::MIN;
-use crate::schedule::{Pattern, Zone};
+use super::{HOUR, MIN, schedule, seen};
+use crate::schedule::{
+    Act, Criticality, Entry, EntryState, Facts, HoldWhy, Pattern, Urgent, Zone, decide,
+};
 use crate::units::Span;
 use proptest::prelude::*;
 use std::time::Duration;
@@ -105,6 +107,58 @@ proptest! {
             shown[14..16].parse::<u32>().unwrap().is_multiple_of(minute)
         });
         prop_assert_eq!(Some(next), oracle);
+    }
+
+    /// Nobody who waits for a place is more critical than one who got it, or as critical and due for
+    /// longer; and every place is used.
+    #[test]
+    fn places_go_to_the_most_critical_and_then_to_who_is_due_longest(
+        due in prop::collection::vec((0usize..4, prop::option::of(0usize..4), 1u64..9), 1..12),
+        free in 0usize..6,
+    ) {
+        let word = |n: usize| Criticality::ALL[n];
+        let schedules: Vec<_> = due
+            .iter()
+            .map(|(own, _, hours)| {
+                schedule(&format!(
+                    r#"{{"every":"{}s","catch-up":"12h","criticality":"{}"}}"#,
+                    hours * 3_600,
+                    word(*own)
+                ))
+            })
+            .collect();
+        let now = 150 * 2_520 * HOUR + 7 * HOUR;
+        let states: Vec<_> = due
+            .iter()
+            .zip(&schedules)
+            .map(|((_, said, _), schedule)| {
+                let slot = schedule.pattern.last_at_or_before(now).unwrap().unwrap();
+                let urgent = said.map(|n| Urgent { slot, criticality: word(n) });
+                EntryState { urgent, ..seen(slot - 1) }
+            })
+            .collect();
+        let entries: Vec<_> = schedules
+            .iter()
+            .zip(&states)
+            .map(|(schedule, state)| Entry { key: "k", schedule, state, p90_ms: None, asleep_until: 0 })
+            .collect();
+        let busy = std::collections::BTreeMap::new();
+        let facts = Facts { now, node: "n", free, busy: &busy, pressed: None };
+        let outlook = decide(&facts, &entries);
+        let rank = |entry: usize, slot: u64| (entries[entry].criticality(slot), std::cmp::Reverse(slot));
+        let (mut started, mut held) = (vec![], vec![]);
+        for decision in &outlook.decisions {
+            match &decision.act {
+                Act::Start { slot, .. } => started.push(rank(decision.entry, *slot)),
+                Act::Hold { slot, why: HoldWhy::Full, .. } => held.push(rank(decision.entry, *slot)),
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        prop_assert_eq!(started.len(), free.min(due.len()));
+        prop_assert!(started.is_sorted_by(|a, b| a >= b));
+        if let (Some(last), Some(first)) = (started.last(), held.iter().max()) {
+            prop_assert!(last >= first);
+        }
     }
 
     #[test]
