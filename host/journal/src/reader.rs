@@ -50,6 +50,14 @@ impl Reader {
         size(&self.db)
     }
 
+    /// The latest time that the newest entries tell; `None` for an empty journal. Those before them
+    /// may have been written by a clock that was set right since.
+    pub fn newest_ms(&self) -> Result<Option<u64>> {
+        let sql = "SELECT max(at) FROM (SELECT at FROM entries ORDER BY idx DESC LIMIT 1000)";
+        let newest: Option<Option<i64>> = self.first(sql, [])?;
+        Ok(newest.flatten().map(number))
+    }
+
     /// The journal's name, which every checkpoint carries.
     pub fn origin(&self) -> Result<String> {
         origin(&self.db)

@@ -1,9 +1,10 @@
 //! The one place that asks what time it is, and for randomness.
 
+use keepwell_model::clock::{ClockFacts, DOUBT_MS};
 use keepwell_model::id::RunId;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where a node takes its time from. Clones tell the same time.
 #[derive(Clone)]
@@ -33,6 +34,35 @@ impl std::fmt::Debug for Clock {
     }
 }
 
+/// The last step of the clock that this process saw. Clones saw the same.
+#[derive(Debug, Clone, Default)]
+pub struct Steps(Arc<Mutex<Option<(i64, Instant)>>>);
+
+impl Steps {
+    /// It was stepped by so many milliseconds just now; forward is positive.
+    pub fn saw(&self, by_ms: i64) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((by_ms, Instant::now()));
+    }
+
+    /// By how much, when that is not longer ago than a doubt lasts; else 0.
+    fn lately_ms(&self) -> i64 {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubt = Duration::from_millis(DOUBT_MS);
+        last.filter(|(_, at)| at.elapsed() < doubt)
+            .map_or(0, |(by_ms, _)| by_ms)
+    }
+}
+
+/// What is known of this machine's clock.
+pub fn facts(clock: &Clock, steps: &Steps, newest_ms: Option<u64>) -> ClockFacts {
+    ClockFacts {
+        synchronised: keepwell_node::clock::synchronised(),
+        stepped_ms: steps.lately_ms(),
+        behind_ms: newest_ms.map_or(0, |newest| newest.saturating_sub(clock.now_ms())),
+    }
+}
+
 /// Milliseconds since the Unix epoch, by this machine's clock.
 pub fn now_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "this is the door to the clock")]
@@ -40,6 +70,14 @@ pub fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds that this machine has been up, asleep or awake: no step of the clock changes them.
+pub fn since_boot_ms() -> u64 {
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let (seconds, nanos) = (up.tv_sec, up.tv_nsec);
+    let ms = i128::from(seconds) * 1_000 + i128::from(nanos) / 1_000_000;
+    u64::try_from(ms).unwrap_or(0)
 }
 
 /// Random bytes from the system.
@@ -82,6 +120,18 @@ pub fn parse_time(text: &str, now_ms: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_stepped_or_is_behind_its_journal_is_doubted() {
+        let hand = Arc::new(AtomicU64::new(1_000_000));
+        let (clock, steps) = (Clock::set_by(&hand), Steps::default());
+        let now = facts(&clock, &steps, Some(900_000));
+        assert_eq!((now.stepped_ms, now.behind_ms), (0, 0));
+        steps.clone().saw(-7_200_000);
+        let now = facts(&clock, &steps, Some(1_400_000));
+        assert_eq!((now.stepped_ms, now.behind_ms), (-7_200_000, 400_000));
+        assert!(now.doubt().is_some());
+    }
 
     #[test]
     fn times_as_people_give_them() {

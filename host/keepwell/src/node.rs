@@ -1,6 +1,6 @@
 //! An opened node: its lock, configuration, trust, keys and journal.
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Steps};
 use crate::config::Problem;
 use crate::config::{Config, load};
 use crate::error::{Error, Result};
@@ -10,6 +10,7 @@ use crate::plugins;
 use keepwell_bundle::{Approvers, Trust};
 use keepwell_journal::measurements::{Measurements, TaskStates};
 use keepwell_journal::{Journal, NodeKey, Reader};
+use keepwell_model::clock::Doubt;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Roles};
@@ -29,6 +30,8 @@ pub struct Node {
     pub key: NodeKey,
     pub journal: Journal,
     pub clock: Clock,
+    /// Steps of that clock.
+    pub steps: Steps,
     /// For whom this process acts, as the journal names them.
     pub actor: String,
     /// The same as the kernel knows them; `None`: for itself, by schedule.
@@ -68,6 +71,7 @@ impl Node {
             key,
             journal,
             clock: Clock::system(),
+            steps: Steps::default(),
             actor: actor(),
             caller: Some(own_peer()),
             measured: Arc::default(),
@@ -125,6 +129,12 @@ impl Node {
 
     pub fn reader(&self) -> Result<Reader> {
         Ok(self.journal.reader()?)
+    }
+
+    /// Why this machine's clock cannot be believed.
+    pub fn clock_doubt(&self) -> Result<Option<Doubt>> {
+        let newest_ms = self.reader()?.newest_ms()?;
+        Ok(crate::clock::facts(&self.clock, &self.steps, newest_ms).doubt())
     }
 }
 

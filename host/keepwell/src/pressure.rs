@@ -56,18 +56,28 @@ impl Ease {
         self.pressed.as_ref()
     }
 
-    /// Rests for as long as the machine needs, after a piece of work.
-    pub fn rest(&mut self, brake: &Brake) {
+    /// How long to rest after what was worked since the last rest; it begins now.
+    pub fn due(&mut self) -> Duration {
         self.look();
-        if self.pressed.is_some() {
-            let until = Instant::now() + rest(self.worked_from.elapsed());
-            while !brake.is_pulled()
-                && let Some(left) = until.checked_duration_since(Instant::now())
-            {
-                std::thread::sleep(left.min(LOOK_EVERY));
-            }
+        let now = Instant::now();
+        let worked = now.saturating_duration_since(self.worked_from);
+        let due = self
+            .pressed
+            .as_ref()
+            .map_or(Duration::ZERO, |_| rest(worked));
+        self.worked_from = now + due;
+        due
+    }
+
+    /// Rests for as long as the machine needs.
+    pub fn rest(&mut self, brake: &Brake) {
+        let until = Instant::now() + self.due();
+        while !brake.is_pulled()
+            && let Some(left) = until.checked_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            std::thread::sleep(left.min(LOOK_EVERY));
         }
-        self.worked_from = Instant::now();
     }
 
     fn look(&mut self) {

@@ -101,7 +101,11 @@ mod tests {
             synchronised: Some(false),
             ..fine
         };
-        assert!(told(unsure).unwrap().contains("this machine's clock is not synchronised"));
+        assert!(
+            told(unsure)
+                .unwrap()
+                .contains("this machine's clock is not synchronised")
+        );
         let stepped = ClockFacts {
             stepped_ms: -7_200_000,
             ..unsure

@@ -3,6 +3,7 @@
 use crate::action::Change;
 use crate::approval::{Request, RequestId, State};
 use crate::capability::{Capability, Class};
+use crate::clock::Doubt;
 use crate::grant::{Denial, Grant, Tier};
 use crate::policy::{Needs, Policy, Ruling, Subject};
 use std::collections::BTreeSet;
@@ -51,6 +52,8 @@ pub struct Facts<'a> {
     pub effects: &'a BTreeSet<Effect>,
     /// Whoever started the run is a person at a terminal and said `--yes`.
     pub said_yes: bool,
+    /// Why this machine's clock cannot be believed.
+    pub clock: Option<Doubt>,
     /// The request made for exactly this plan, and where it stands now.
     pub approval: Option<(&'a Request, &'a State)>,
 }
@@ -80,7 +83,13 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
     let denied = facts
         .approval
         .filter(|(_, state)| matches!(state, State::Denied { .. }));
-    let needs = match (ruling(facts), denied) {
+    let ruling = ruling(facts);
+    if let (Ruling::Allow(_) | Ruling::Approve(_), None, Some(doubt)) =
+        (&ruling, denied, doubted(facts))
+    {
+        return Verdict::Deny(doubt.denial());
+    }
+    let needs = match (ruling, denied) {
         (Ruling::Deny(rule), _) => return Verdict::Deny(forbidden(facts.task, rule)),
         (Ruling::Allow(_) | Ruling::Approve(_), Some((_, denied))) => {
             return Verdict::Deny(over(&denied.to_string()));
@@ -94,6 +103,12 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
         None if facts.said_yes && needs.yes_suffices => Verdict::Pass(How::SaidYes),
         None => Verdict::Wait(needs),
     }
+}
+
+/// What makes it unsafe to do now what cannot be undone.
+fn doubted(facts: &Facts<'_>) -> Option<Doubt> {
+    let destroys = facts.effects.iter().any(|e| e.class == Class::Destructive);
+    facts.clock.filter(|_| destroys && !facts.policy.any_clock)
 }
 
 fn ruling(facts: &Facts<'_>) -> Ruling {

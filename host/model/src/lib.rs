@@ -6,6 +6,7 @@ pub mod baseline;
 pub mod bound;
 pub mod budget;
 pub mod capability;
+pub mod clock;
 pub mod event;
 pub mod gate;
 pub mod glob;

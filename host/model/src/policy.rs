@@ -33,6 +33,9 @@ pub const EXECUTE_WITHIN: Span = Span::secs(2 * 86_400);
 pub struct Policy {
     /// Plans with a destructive action run unasked where no rule says otherwise.
     pub destructive_without_asking: bool,
+    /// Destructive actions are carried out though this machine's clock is not synchronised, or was
+    /// stepped by more than five minutes. Default: they are refused.
+    pub any_clock: bool,
     /// In any order: a `deny` wins, then the most demanding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,

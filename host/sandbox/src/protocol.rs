@@ -191,6 +191,8 @@ pub enum Told {
 /// What only the host may answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Ask {
+    /// How long to rest before more is read, because others need the machine.
+    Rest,
     Cpu,
     Memory,
     Pressure(Contended),
@@ -282,6 +284,8 @@ pub struct Tried {
 /// The answer to an [`Ask`], of the same name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Answer {
+    /// Milliseconds.
+    Rest(u64),
     Cpu(Result<Cpu, Refusal>),
     Memory(Result<Memory, Refusal>),
     Pressure(Result<Option<Pressure>, Refusal>),

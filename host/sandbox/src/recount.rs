@@ -223,6 +223,7 @@ impl<'a> Recount<'a> {
         let param = |names: &[ParamName], name: &str| names.iter().any(|n| n.as_str() == name);
         let may = self.ready
             && match ask {
+                Ask::Rest => !a.stores.is_empty(),
                 Ask::Cpu
                 | Ask::Memory
                 | Ask::Pressure(_)

@@ -7,6 +7,7 @@ use keepwell_model::event::{Event, Record};
 use keepwell_model::id::RunId;
 use keepwell_model::state::RunState;
 use rustix::process::Signal;
+use sha2::Digest as _;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -421,6 +422,43 @@ fn a_busy_machine_slows_a_run_which_says_so_and_ends_all_the_same() {
     calm.exits(0);
     assert!(!calm.out.contains("slowed"), "{}", calm.out);
     assert_eq!(files(&node), 0);
+}
+
+#[test]
+fn a_busy_machine_slows_a_scrub_which_says_so_and_reads_all_the_same() {
+    let node = scene();
+    let store = node.scratch().join("store");
+    std::fs::create_dir(&store).unwrap();
+    let mut sums = String::new();
+    for n in 0..40_u8 {
+        let bytes = vec![n; 1 << 20];
+        let sum = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(&bytes));
+        let _ = writeln!(sums, "{sum}  file-{n}");
+        std::fs::write(store.join(format!("file-{n}")), bytes).unwrap();
+    }
+    std::fs::write(store.join("SHA256SUMS"), sums).unwrap();
+    let config = node.dir().join("keepwell.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let more = format!("[stores.store]\nkind = 'sha256sums'\npath = {store:?}\n");
+    std::fs::write(&config, format!("{text}\n{more}")).unwrap();
+    let task = "plugin = 'scrub'\n[grant]\nshards = { stores = ['store'] }\n";
+    node.task("shard-verify", task);
+    let verify = || {
+        let out = node.keepwell(&["run", "shard-verify", "-o", "jsonl"]);
+        out.exits(0);
+        out
+    };
+    let calm = verify();
+    assert!(!calm.out.contains("slowed"), "{}", calm.out);
+    busy(&node, 75);
+    let slowed = verify();
+    let said = "slowed: waiting for disks is at 75%, the limit is 60%";
+    assert!(slowed.out.contains(said), "{}", slowed.out);
+    assert!(slowed.took > calm.took, "{:?} {:?}", slowed.took, calm.took);
+    let report = node
+        .keepwell(&["runs", "show", "last", "-o", "json"])
+        .report();
+    assert_eq!(report.state, RunState::Done, "{report:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use keepwell_model::window::Occurrence;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// After this a clock that runs is no longer said to run: it was stepped, or the machine slept.
+/// After this a clock that runs is no longer said to run: it was stepped.
 const STEP_MS: u64 = 5_000;
 /// Before a slot is begun again that the journal could not take.
 const LOST_AGAIN_MS: u64 = 1_000;
@@ -33,7 +33,7 @@ pub(super) struct Board {
     /// Entries that asked for what is under way; with the task, where no schedule runs it.
     pub(super) serving: BTreeMap<u64, Option<String>>,
     /// The clock and the machine's own steady count at the last look.
-    last: Option<(u64, std::time::Instant)>,
+    last: Option<(u64, u64)>,
     /// The configuration the lines were made from. Held, so that no later one can take its place
     /// in memory and pass for it.
     made_from: Option<Arc<Config>>,
@@ -175,14 +175,14 @@ impl Board {
             self.lines = self.made_anew(node, now)?;
             self.made_from = Some(Arc::clone(&node.config));
         }
-        let steady = std::time::Instant::now();
-        if let Some((then, at)) = self.last.replace((now, steady)) {
-            let should = then.saturating_add(u64::try_from(at.elapsed().as_millis()).unwrap_or(0));
+        let steady_ms = crate::clock::since_boot_ms();
+        if let Some((then, at)) = self.last.replace((now, steady_ms)) {
+            let should = then.saturating_add(steady_ms.saturating_sub(at));
             if now.abs_diff(should) > STEP_MS {
-                tracing::warn!(
-                    "the clock was stepped by {} ms, or the machine slept",
-                    now.abs_diff(should)
-                );
+                let by = i128::from(now) - i128::from(should);
+                let by = i64::try_from(by).unwrap_or(i64::MAX);
+                tracing::warn!("the clock was stepped by {by} ms");
+                node.steps.saw(by);
                 for standing in &mut self.lines {
                     standing.asleep_until = 0;
                 }

@@ -109,7 +109,7 @@ fn carry_out(
 }
 
 /// What slows a task. One that a schedule calls critical is not slowed, as it is not held up.
-fn eased(node: &Node, task: &str) -> Option<PressureTable> {
+pub(super) fn eased(node: &Node, task: &str) -> Option<PressureTable> {
     let lines = crate::config::timetable(&node.config).unwrap_or_default();
     let mut of_task = lines
         .iter()

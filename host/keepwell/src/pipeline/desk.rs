@@ -4,6 +4,7 @@ use super::own::Own;
 use super::propose::Proposals;
 use super::run_log::{Halt, RunLog};
 use crate::node::Node;
+use crate::pressure::Ease;
 use keepwell_model::action::RelPath;
 use keepwell_model::event::Event;
 use keepwell_model::grant::Grant;
@@ -29,6 +30,7 @@ pub(super) struct Desk<'a, 'b> {
     /// Changes of parameters, read once for a look.
     history: Option<Vec<Commit>>,
     pub(super) halted: Option<Halt>,
+    ease: Ease,
 }
 
 impl<'a, 'b> Desk<'a, 'b> {
@@ -40,6 +42,7 @@ impl<'a, 'b> Desk<'a, 'b> {
         own: Own,
         stage: &'static str,
     ) -> Self {
+        let task = log.report().task.clone();
         Self {
             node,
             grant,
@@ -51,6 +54,7 @@ impl<'a, 'b> Desk<'a, 'b> {
             in_use: None,
             history: None,
             halted: None,
+            ease: Ease::new(super::apply::eased(node, &task)),
         }
     }
 
@@ -107,7 +111,12 @@ impl<'a, 'b> Desk<'a, 'b> {
             Told::Logged(line) => Event::Logged { line },
             Told::Found(finding) => Event::Found { finding },
             Told::Measured(metric) => Event::Measured { metric },
-            Told::Progressed(progress) => {
+            Told::Progressed(mut progress) => {
+                if let Some(pressed) = self.ease.pressed() {
+                    let what = std::mem::take(&mut progress.note);
+                    let glue = if what.is_empty() { "" } else { ", " };
+                    progress.note = format!("{what}{glue}slowed: {pressed}");
+                }
                 self.log.progress(&progress);
                 return Ok(());
             }
@@ -158,6 +167,7 @@ impl Broker for Desk<'_, '_> {
             }
         };
         match ask {
+            Ask::Rest => Answer::Rest(u64::try_from(self.ease.due().as_millis()).unwrap_or(0)),
             Ask::Cpu => Answer::Cpu(metrics(self.grant).and_then(|()| {
                 self.cpu
                     .get_or_insert_with(keepwell_node::metrics::cpu)

@@ -110,6 +110,7 @@ pub(super) fn pass<'a>(
         tier: grant.signer.tier,
         effects: &effects,
         said_yes: due.said_yes,
+        clock: node.clock_doubt().map_err(Halt::failed)?,
         approval: asked.map(|a| &a.request).zip(state.as_ref()),
     });
     match verdict {

@@ -20,8 +20,50 @@ fn facts<'a>(policy: &'a Policy, effects: &'a BTreeSet<Effect>) -> Facts<'a> {
         tier: Tier::Own,
         effects,
         said_yes: false,
+        clock: None,
         approval: None,
     }
+}
+
+#[test]
+fn what_cannot_be_undone_is_not_done_by_a_clock_in_doubt_unless_the_policy_says_so() {
+    let allows = Policy {
+        destructive_without_asking: true,
+        ..Policy::default()
+    };
+    let worst = effects(&[Class::Read, Class::Destructive]);
+    let by = |policy: &Policy, effects: &BTreeSet<Effect>| {
+        let clock = Some(Doubt::Stepped { by_ms: 7_200_000 });
+        decide(&Facts {
+            clock,
+            ..facts(policy, effects)
+        })
+    };
+    for policy in [&allows, &Policy::default()] {
+        let Verdict::Deny(denial) = by(policy, &worst) else {
+            panic!("it passed")
+        };
+        assert!(
+            denial.message.contains("stepped forward by 2h"),
+            "{denial:?}"
+        );
+        assert_eq!(denial.place, "policy.any-clock");
+    }
+    let any_clock = Policy {
+        any_clock: true,
+        ..allows.clone()
+    };
+    assert!(matches!(by(&any_clock, &worst), Verdict::Pass(_)));
+    let undoable = effects(&[Class::Read, Class::Reversible]);
+    assert_eq!(by(&allows, &undoable), Verdict::Pass(How::CanBeUndone));
+    let forbids = policy(&serde_json::json!([{ "then": "deny" }]));
+    let Verdict::Deny(denial) = by(&forbids, &worst) else {
+        panic!("it passed")
+    };
+    assert_eq!(
+        denial.place, "policy.rules.0",
+        "what is forbidden is forbidden at any time"
+    );
 }
 
 fn policy(rules: &serde_json::Value) -> Policy {
@@ -137,6 +179,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     let rules = proptest::collection::vec(rule, 0..5);
     (any::<bool>(), rules).prop_map(|(destructive_without_asking, rules)| Policy {
         destructive_without_asking,
+        any_clock: false,
         rules: rules
             .into_iter()
             .map(|(class, then, approvals, yes)| Rule {

@@ -8,10 +8,10 @@ use super::store::Store;
 use keepwell_model::store::{State, Verdict};
 use keepwell_model::words::Refusal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Eight files in flight keep an SSD busy; a thread costs a buffer of 64 KiB.
 const THREADS_MAX: usize = 8;
@@ -19,6 +19,9 @@ const THREADS_MAX: usize = 8;
 const ZSTD_THREADS_MAX: usize = 4;
 /// Hashing needs little; the default would reserve 2 MiB.
 const STACK_BYTES: usize = 512 << 10;
+
+/// A thread that rests looks this often whether it is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What the threads of one scrub have in common.
 pub(super) struct Shared {
@@ -29,6 +32,9 @@ pub(super) struct Shared {
     stop: AtomicBool,
     deadline: Option<Instant>,
     out_of_time: AtomicBool,
+    began: Instant,
+    /// Milliseconds from `began` until which nobody reads.
+    rests_until: AtomicU64,
 }
 
 /// What a thread tells.
@@ -50,7 +56,22 @@ impl Shared {
             stop: AtomicBool::new(false),
             deadline,
             out_of_time: AtomicBool::new(false),
+            began: Instant::now(),
+            rests_until: AtomicU64::new(0),
         }
+    }
+
+    /// All threads rest for so long, each from its next buffer on.
+    pub(super) fn rest(&self, rest: Duration) {
+        let until = self.began.elapsed().saturating_add(rest).as_millis();
+        let until = u64::try_from(until).unwrap_or(u64::MAX);
+        self.rests_until.fetch_max(until, Ordering::Relaxed);
+    }
+
+    fn rest_left(&self) -> Option<Duration> {
+        let until = Duration::from_millis(self.rests_until.load(Ordering::Relaxed));
+        let left = until.checked_sub(self.began.elapsed())?;
+        (!left.is_zero()).then_some(left)
     }
 
     pub(super) fn listing(&self) -> &Listing {
@@ -93,15 +114,21 @@ impl Shared {
             .map_err(|e| Refusal::io(format!("cannot start a thread to read with: {e}")))
     }
 
+    /// Rests first, when the machine needs it.
     fn go_on(&self) -> bool {
-        if self.stop.load(Ordering::Acquire) {
-            return false;
+        loop {
+            if self.stop.load(Ordering::Acquire) {
+                return false;
+            }
+            if self.deadline.is_some_and(|at| Instant::now() >= at) {
+                self.out_of_time.store(true, Ordering::Release);
+                return false;
+            }
+            let Some(left) = self.rest_left() else {
+                return true;
+            };
+            std::thread::sleep(left.min(LOOK_EVERY));
         }
-        let late = self.deadline.is_some_and(|at| Instant::now() >= at);
-        if late {
-            self.out_of_time.store(true, Ordering::Release);
-        }
-        !late
     }
 
     fn work(&self, verdicts: &SyncSender<Message>) {

@@ -116,6 +116,11 @@ impl Scrub {
         }
     }
 
+    /// Nothing is read for so long.
+    pub fn rest(&self, rest: Duration) {
+        self.shared.rest(rest);
+    }
+
     fn receive(&self, first: bool, until: Option<Instant>) -> Result<Message, RecvTimeoutError> {
         let Some(verdicts) = &self.verdicts else {
             return Err(RecvTimeoutError::Disconnected);

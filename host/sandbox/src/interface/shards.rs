@@ -18,6 +18,8 @@ use wasmtime::component::Resource;
 
 /// As the contract says of `scrub.next`.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The longest rest between two looks at how busy the machine is.
+const REST_MAX: Duration = Duration::from_secs(2);
 /// Bytes of names in one answer, so that it stays within what a call may move.
 const ANSWER_BYTES: usize = 4 << 20;
 /// Of a shard in an answer, beside its name.
@@ -273,6 +275,12 @@ impl wit::HostScrub for Ctx {
     fn next(&mut self, scrubbing: Resource<Scrubbing>, max: u32) -> Answered<Vec<wit::Verdict>> {
         let store = self.table.get(&scrubbing)?.store.clone();
         self.call("shards.scrub.next", &store, |ctx| {
+            // Whoever does not say has no need of it.
+            if let Answer::Rest(ms) = ctx.ask(Ask::Rest)? {
+                let rest = Duration::from_millis(ms).min(REST_MAX);
+                let held = ctx.table.get(&scrubbing);
+                held.map_err(|e| No::Ended(e.into()))?.scrub.rest(rest);
+            }
             let held = ctx
                 .table
                 .get_mut(&scrubbing)
