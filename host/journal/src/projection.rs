@@ -4,7 +4,7 @@
 use crate::entry::read;
 use crate::error::{JournalError, Result};
 use crate::schema::column;
-use keepwell_model::event::{Event, Record};
+use keepwell_model::event::Record;
 use keepwell_model::id::RunId;
 use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
@@ -29,8 +29,104 @@ pub(crate) struct Live {
     pub(crate) bytes: u64,
 }
 
+/// A run as the table has it, but for its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    task: String,
+    state: String,
+    trigger: String,
+    mode: String,
+    started: i64,
+    ended: Option<i64>,
+    line: Option<String>,
+    reason: Option<String>,
+    actions_done: i64,
+    bytes: i64,
+    checkpoint: Option<String>,
+    stored: i64,
+}
+
+/// Columns as [`run_row`] reads them.
+pub(crate) const RUN_ROW: &str = "task, state, trigger, mode, started, ended, line, reason, actions_done, bytes, checkpoint, stored";
+
+pub(crate) fn run_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    Ok(Row {
+        task: row.get(0)?,
+        state: row.get(1)?,
+        trigger: row.get(2)?,
+        mode: row.get(3)?,
+        started: row.get(4)?,
+        ended: row.get(5)?,
+        line: row.get(6)?,
+        reason: row.get(7)?,
+        actions_done: row.get(8)?,
+        bytes: row.get(9)?,
+        checkpoint: row.get(10)?,
+        stored: row.get(11)?,
+    })
+}
+
+impl Row {
+    /// The same, but that the row of a run that goes on does not count what no list shows of it yet.
+    pub(crate) fn is_row_of(&self, live: &Live) -> bool {
+        let should = live.row();
+        let lags = live.goes_on() && self.stored <= should.stored;
+        let stored = if lags { self.stored } else { should.stored };
+        *self == Row { stored, ..should }
+    }
+
+    /// The same run in the same state, though less is left of one of them to be folded from.
+    pub(crate) fn same_run(&self, other: &Self) -> bool {
+        let of = |row: &Self| {
+            let Self {
+                task,
+                state,
+                trigger,
+                mode,
+                started,
+                ..
+            } = row;
+            (
+                task.clone(),
+                state.clone(),
+                trigger.clone(),
+                mode.clone(),
+                *started,
+            )
+        };
+        of(self) == of(other)
+    }
+}
+
 impl Live {
-    fn add(&mut self, record: &Record, bytes: u64) {
+    /// The run that a record begins, which has so many bytes.
+    pub(crate) fn begin(record: &Record, bytes: u64) -> Option<Self> {
+        Report::begin(record).map(|report| Self { report, bytes })
+    }
+
+    pub(crate) fn goes_on(&self) -> bool {
+        matches!(self.report.state, RunState::Running | RunState::Waiting)
+    }
+
+    pub(crate) fn row(&self) -> Row {
+        let report = &self.report;
+        Row {
+            task: report.task.clone(),
+            state: report.state.as_str().to_owned(),
+            trigger: report.trigger.clone(),
+            mode: mode_name(report).to_owned(),
+            started: column(report.started),
+            ended: report.ended.map(column),
+            line: report.summary.as_ref().map(|s| s.line.clone()),
+            reason: report.reason.clone(),
+            actions_done: column(report.applied.done),
+            bytes: column(report.applied.bytes),
+            checkpoint: report.checkpoint.clone(),
+            stored: column(self.bytes),
+        }
+    }
+
+    pub(crate) fn add(&mut self, record: &Record, bytes: u64) {
         self.report.add(record);
         self.bytes += bytes;
     }
@@ -48,12 +144,12 @@ impl Projection {
         } else if let Some(mut live) = fold(db, run)? {
             live.add(record, bytes);
             self.live.insert(run, live);
-        } else if let Some(report) = Report::begin(record) {
-            self.live.insert(run, Live { report, bytes });
+        } else if let Some(live) = Live::begin(record, bytes) {
+            self.live.insert(run, live);
         } else {
             return Ok(());
         }
-        if shown(&record.event) {
+        if shown(record.event.kind()) {
             self.touched.insert(run);
         }
         Ok(())
@@ -78,23 +174,24 @@ impl Projection {
             "INSERT OR REPLACE INTO runs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
         for run in self.touched.drain() {
-            let Some(Live { report, bytes }) = self.live.get(&run) else {
+            let Some(live) = self.live.get(&run) else {
                 continue;
             };
+            let row = live.row();
             put.execute(params![
                 run.to_bytes(),
-                report.task,
-                report.state.as_str(),
-                report.trigger,
-                mode_name(report),
-                column(report.started),
-                report.ended.map(column),
-                report.summary.as_ref().map(|s| s.line.as_str()),
-                report.reason,
-                column(report.applied.done),
-                column(report.applied.bytes),
-                report.checkpoint,
-                column(*bytes),
+                row.task,
+                row.state,
+                row.trigger,
+                row.mode,
+                row.started,
+                row.ended,
+                row.line,
+                row.reason,
+                row.actions_done,
+                row.bytes,
+                row.checkpoint,
+                row.stored,
             ])?;
         }
         Ok(())
@@ -129,18 +226,13 @@ fn mode_name(report: &Report) -> &'static str {
     }
 }
 
-/// Whether an event may change what the table shows of a run. Calls and log lines, the most
+/// Whether events of a kind may change what the table shows of a run. Calls and log lines, the most
 /// frequent, do not.
-fn shown(event: &Event) -> bool {
-    !matches!(
-        event,
-        Event::Called { .. }
-            | Event::Refused { .. }
-            | Event::Logged { .. }
-            | Event::Found { .. }
-            | Event::Measured { .. }
-            | Event::Intended { .. }
-    )
+pub(crate) fn shown(kind: &str) -> bool {
+    const NOT: [&str; 6] = [
+        "called", "refused", "logged", "found", "measured", "intended",
+    ];
+    !NOT.contains(&kind)
 }
 
 /// A run from its records; `None` when none of them begins it.
@@ -165,7 +257,7 @@ pub(crate) fn fold(db: &Connection, run: RunId) -> Result<Option<Live>> {
         let bytes = bytes.map_or(0, |bytes| bytes.len() as u64);
         match &mut live {
             Some(live) => live.add(&record, bytes),
-            None => live = Report::begin(&record).map(|report| Live { report, bytes }),
+            None => live = Live::begin(&record, bytes),
         }
     }
     Ok(live)

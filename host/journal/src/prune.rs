@@ -180,7 +180,7 @@ impl Reader {
     /// It has ended for good, and is not the newest of its task.
     fn may_go(&self, run: RunId) -> Result<bool> {
         let sql = "SELECT EXISTS (SELECT 1 FROM runs AS newer WHERE newer.task = runs.task AND newer.run > runs.run)
-             FROM runs WHERE run = ?1 AND state NOT IN ('running', 'interrupted')";
+             FROM runs WHERE run = ?1 AND state NOT IN ('running', 'waiting', 'interrupted')";
         Ok(self.first(sql, [run.to_bytes()])?.unwrap_or(false))
     }
 
@@ -231,7 +231,7 @@ pub(crate) fn cut(batch: &mut Batch<'_>, cut: &Cut) -> Result<Cutting> {
             break;
         }
         let state = batch.projection.state(batch.tx, *run).map_err(wrap())?;
-        let resumable = [RunState::Running, RunState::Interrupted];
+        let resumable = [RunState::Running, RunState::Waiting, RunState::Interrupted];
         if state.is_some_and(|state| !resumable.contains(&state)) {
             // One more than may go now shows whether that is all of the run.
             let found = contents(batch.tx, *run, left + 1).map_err(wrap())?;
@@ -274,14 +274,28 @@ pub(crate) fn cut(batch: &mut Batch<'_>, cut: &Cut) -> Result<Cutting> {
     Ok(Cutting { pruned, passed })
 }
 
-/// Entries about a run, with the length of their contents: all but those that slots and controls
-/// are made from, which are few and stay readable.
+/// Kinds whose contents stay: slots and controls are made from them, and they are few.
+pub(crate) const STAYS: [&str; 11] = [
+    "run-due",
+    "slot-missed",
+    "slot-skipped",
+    "slot-done-by-hand",
+    "task-paused",
+    "task-resumed",
+    "task-skip",
+    "task-skip-used",
+    "run-asked",
+    "backfill-asked",
+    "ask-settled",
+];
+
+/// Entries about a run, with the length of their contents, that do not stay.
 fn contents(tx: &Connection, run: RunId, most: usize) -> rusqlite::Result<Vec<(u64, u64)>> {
-    let sql = "SELECT idx, length(bytes) FROM entries WHERE run = ?1
-         AND kind NOT IN ('run-due', 'slot-missed', 'slot-skipped', 'slot-done-by-hand', 'task-paused',
-         'task-resumed', 'task-skip', 'task-skip-used', 'run-asked', 'backfill-asked', 'ask-settled')
-         ORDER BY idx LIMIT ?2";
-    let mut rows = tx.prepare_cached(sql)?;
+    let stays = STAYS.join("', '");
+    let mut rows = tx.prepare_cached(&format!(
+        "SELECT idx, length(bytes) FROM entries WHERE run = ?1 AND kind NOT IN ('{stays}')
+         ORDER BY idx LIMIT ?2"
+    ))?;
     let most = column(most as u64);
     let rows = rows.query_map(params![run.to_bytes(), most], |row| {
         Ok((number(row.get(0)?), number(row.get(1)?)))
@@ -336,7 +350,6 @@ mod tests {
         }
     }
 
-    /// The statement lists them by hand.
     #[test]
     fn what_slots_and_controls_are_made_from_stays() {
         let db = Connection::open_in_memory().unwrap();

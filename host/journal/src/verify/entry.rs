@@ -34,6 +34,7 @@ struct Kind<'a> {
 pub(super) struct Good<'a> {
     pub(super) leaf: Hash,
     pub(super) kind: &'a str,
+    pub(super) run: Option<RunId>,
     /// `None` when its contents are gone and only the hash is left.
     pub(super) bytes: Option<&'a [u8]>,
 }
@@ -72,6 +73,7 @@ pub(super) fn entry<'a>(row: &'a Row<'_>, expected: u64) -> Result<Good<'a>> {
         return Ok(Good {
             leaf: row.get(2).map_err(read)?,
             kind: "",
+            run: None,
             bytes: None,
         });
     }
@@ -96,6 +98,7 @@ pub(super) fn entry<'a>(row: &'a Row<'_>, expected: u64) -> Result<Good<'a>> {
     Ok(Good {
         leaf,
         kind: kind.map_err(|_| bad("its kind is not text".into()))?,
+        run: record.run,
         bytes: Some(bytes),
     })
 }

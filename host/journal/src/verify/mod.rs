@@ -3,6 +3,7 @@
 mod entry;
 mod error;
 mod kept;
+mod runs;
 mod state;
 
 pub use error::VerifyError;
@@ -18,6 +19,7 @@ use entry::{COLUMNS, entry};
 use error::EXPECTED;
 use keepwell_model::id::Digest;
 use kept::Kept;
+use runs::Runs;
 use rusqlite::{Connection, OptionalExtension as _, Statement};
 use state::{Covered, Made};
 use std::path::Path;
@@ -40,8 +42,8 @@ pub struct Verified {
 type Result<T> = std::result::Result<T, VerifyError>;
 
 /// Recomputes everything: each leaf from its entry's bytes, each stored subtree, each signed
-/// checkpoint's root, the columns entries are found by, and the tables of slots and controls that
-/// are made from them. `expected` is a checkpoint kept
+/// checkpoint's root, the columns entries are found by, and the tables of runs, slots and controls
+/// that are made from them. `expected` is a checkpoint kept
 /// elsewhere, which finds a journal that was cut off or replaced as a whole. Reads only; works
 /// beside a living writer and on a copy.
 pub fn verify(
@@ -134,7 +136,7 @@ fn entries(
         .map_err(wrap())?;
     let mut rows = rows.query([]).map_err(wrap())?;
     let mut made = match version {
-        Version::Current => Some(Made::new(db)?),
+        Version::Current => Some((Made::new(db)?, Runs::new(db)?)),
         // Made from nothing but themselves; opening for writing reconciles them.
         Version::Old => None,
     };
@@ -169,10 +171,13 @@ fn entries(
                 return Err(VerifyError::Entry { index: size, why });
             }
             (None, _) => pruned += 1,
-            (Some(bytes), Some(made)) if state::is_made_from(found.kind) => {
-                made.compare(size, bytes)?;
+            (Some(bytes), Some((made, runs))) => {
+                if state::is_made_from(found.kind) {
+                    made.compare(size, bytes)?;
+                }
+                runs.add(size, found.kind, found.run, bytes)?;
             }
-            (Some(_), _) => {}
+            (Some(_), None) => {}
         }
         let leaf = found.leaf;
         let mut stored = Ok(());
@@ -191,8 +196,9 @@ fn entries(
     if signed < has {
         return Err(VerifyError::Unsigned { from: signed });
     }
-    if let Some(made) = made {
+    if let Some((made, runs)) = made {
         made.finish()?;
+        runs.finish(&|first, last| covered.any(first, last))?;
     }
     progress(has, has);
     Ok(Verified {

@@ -143,6 +143,12 @@ impl Covered {
         Ok(Self(merged(all)))
     }
 
+    /// Whether some entry between the two, or one of them, was.
+    pub(super) fn any(&self, first: u64, last: u64) -> bool {
+        let before = self.0.partition_point(|(_, end)| *end < first);
+        self.0.get(before).is_some_and(|(start, _)| *start <= last)
+    }
+
     pub(super) fn has(&self, index: u64) -> bool {
         let after = self.0.partition_point(|(first, _)| *first <= index);
         after.checked_sub(1).is_some_and(|at| self.0[at].1 >= index)
@@ -174,7 +180,13 @@ mod tests {
             let expected: Vec<bool> = (0..80).map(held).collect();
             spans.sort_unstable();
             let covered = Covered(merged(spans));
-            prop_assert_eq!((0..80).map(|index| covered.has(index)).collect::<Vec<_>>(), expected);
+            prop_assert_eq!((0..80).map(|index| covered.has(index)).collect::<Vec<_>>(), expected.clone());
+            for first in 0..80 {
+                for last in first..80 {
+                    let any = expected[first..=last].contains(&true);
+                    prop_assert_eq!(covered.any(first as u64, last as u64), any);
+                }
+            }
         }
     }
 }

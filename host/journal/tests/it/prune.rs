@@ -7,8 +7,10 @@ use keepwell_journal::{
     ErrorKind, Filter, Journal, Pruned, Reader, Retention, RunQuery, VerifyError, verify,
     verify_proof,
 };
+use keepwell_model::approval::{Request, Requester, Subject};
 use keepwell_model::event::{Event, Record};
-use keepwell_model::id::RunId;
+use keepwell_model::id::{Digest, RunId, TaskName};
+use keepwell_model::policy::Needs;
 use keepwell_model::slot::Via;
 use keepwell_model::state::RunState;
 use std::collections::BTreeSet;
@@ -84,6 +86,23 @@ fn runs_go_by_count_age_and_bytes_and_the_newest_of_each_task_stays() {
     check(dir.path()).unwrap();
 }
 
+/// A request for approval.
+fn asked(run: RunId) -> Event {
+    let digest = Digest::of(b"");
+    let subject = Subject {
+        plan: digest,
+        component: digest,
+        grant: digest,
+        settings: digest,
+    };
+    let task = TaskName::new("temp-clean").unwrap();
+    let (requester, needs) = (Requester::default(), Needs::default());
+    let request = Request::new("n", task, run, requester, subject, needs, 32).unwrap();
+    Event::ApprovalAsked {
+        request: Box::new(request),
+    }
+}
+
 #[test]
 fn what_goes_on_can_be_resumed_or_is_spared_stays() {
     let (dir, journal) = scene();
@@ -93,16 +112,20 @@ fn what_goes_on_can_be_resumed_or_is_spared_stays() {
     journal
         .commit(record(31, Some(run_id(3)), Event::RunResumed { from: 0 }))
         .unwrap();
+    // A plan that nobody has answered yet, and the oldest of all.
+    journal
+        .commit(record(32, Some(run_id(0)), asked(run_id(0))))
+        .unwrap();
     let retention = Retention {
         runs_per_task: Some(1),
         spare: BTreeSet::from([run_id(5)]),
         ..Retention::default()
     };
     let pruned = journal.prune(&retention, 5_000).unwrap();
-    assert_eq!(pruned.runs, 6);
+    assert_eq!(pruned.runs, 5);
     let stay: Vec<_> = ids(0..0)
         .into_iter()
-        .chain([2, 3, 5, 9].map(run_id))
+        .chain([0, 2, 3, 5, 9].map(run_id))
         .collect();
     assert_eq!(left(&journal), stay);
     assert_eq!(journal.reader().unwrap().run(run_id(2)).unwrap().len(), 5);

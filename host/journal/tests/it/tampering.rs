@@ -1,9 +1,9 @@
 //! Whatever is done to the files of a journal, `verify` says so or nothing was changed.
 
-use crate::common::{called, check, due, ended, fresh, key, line, run_id, sql, verifier};
+use crate::common::{called, check, due, ended, fresh, key, line, record, run_id, sql, verifier};
 use keepwell_journal::merkle::leaf_hash;
 use keepwell_journal::{Filter, Journal, Reader, VerifyError, verify};
-use keepwell_model::event::Record;
+use keepwell_model::event::{Event, Record};
 use keepwell_model::state::RunState;
 use rusqlite::Connection;
 use std::ops::ControlFlow;
@@ -271,6 +271,87 @@ fn a_changed_table_is_noticed() {
         sql(dir.path(), change);
         assert!(check(dir.path()).is_err(), "{change}");
         assert!(Journal::open(dir.path(), &key()).is_err(), "{change}");
+    }
+}
+
+/// What lists show of runs is as good as the records it was made from.
+#[test]
+fn a_changed_row_of_a_list_is_noticed() {
+    let changes = [
+        "UPDATE runs SET state = 'failed' WHERE run = ?",
+        "UPDATE runs SET state = 'running' WHERE run = ?",
+        "UPDATE runs SET task = 'other' WHERE run = ?",
+        "UPDATE runs SET trigger = 'schedule' WHERE run = ?",
+        "UPDATE runs SET mode = 'plan' WHERE run = ?",
+        "UPDATE runs SET started = 11 WHERE run = ?",
+        "UPDATE runs SET ended = 21 WHERE run = ?",
+        "UPDATE runs SET ended = NULL WHERE run = ?",
+        "UPDATE runs SET line = 'all is well' WHERE run = ?",
+        "UPDATE runs SET reason = 'nobody knows' WHERE run = ?",
+        "UPDATE runs SET actions_done = 1 WHERE run = ?",
+        "UPDATE runs SET bytes = 1 WHERE run = ?",
+        "UPDATE runs SET checkpoint = 'AAAA' WHERE run = ?",
+        "UPDATE runs SET stored = stored + 1 WHERE run = ?",
+        "DELETE FROM runs WHERE run = ?",
+        "INSERT INTO runs SELECT x'00112233445566778899aabbccddeeff', task, state, trigger, mode, started, ended, line, reason, actions_done, bytes, checkpoint, stored FROM runs WHERE run = ?",
+    ];
+    for n in 0..3 {
+        let run = data_encoding::HEXLOWER.encode(&run_id(n).to_bytes());
+        for change in changes {
+            let dir = small();
+            sql(dir.path(), &change.replace('?', &format!("x'{run}'")));
+            let found = check(dir.path());
+            assert!(
+                matches!(found, Err(VerifyError::State { table: "runs", .. })),
+                "{change}: {found:?}"
+            );
+        }
+    }
+}
+
+/// A run that goes on, one that waits, one that ended twice, and one that was cut off.
+#[test]
+fn rows_of_runs_at_every_stage_hold_and_are_compared() {
+    let (dir, journal) = fresh();
+    for n in 0..4 {
+        journal.append(due(run_id(n))).unwrap();
+        journal.append(called(run_id(n), "storage.walk")).unwrap();
+    }
+    let stage = "applying".to_owned();
+    let interrupted = record(21, Some(run_id(1)), Event::Interrupted { stage });
+    journal.commit(interrupted).unwrap();
+    journal.commit(ended(run_id(2), RunState::Done)).unwrap();
+    let undone = Event::UndoIntended { first: 0, last: 1 };
+    journal.commit(record(22, Some(run_id(2)), undone)).unwrap();
+    journal.commit(ended(run_id(2), RunState::Done)).unwrap();
+    journal.commit(ended(run_id(3), RunState::Failed)).unwrap();
+    let resumed = Event::RunResumed { from: 0 };
+    journal
+        .commit(record(23, Some(run_id(3)), resumed))
+        .unwrap();
+    // Beyond what its row has counted.
+    journal.append(called(run_id(3), "storage.walk")).unwrap();
+    journal.append(called(run_id(0), "storage.stat")).unwrap();
+    journal.flush().unwrap();
+    check(dir.path()).unwrap();
+    drop(journal);
+    check(dir.path()).unwrap();
+    for n in 0..4 {
+        let run = data_encoding::HEXLOWER.encode(&run_id(n).to_bytes());
+        for change in ["state = 'limited'", "reason = 'x'", "started = 1"] {
+            let set = format!("UPDATE runs SET {change} WHERE run = x'{run}'");
+            let copy = tempfile::tempdir().unwrap();
+            for file in std::fs::read_dir(dir.path()).unwrap() {
+                let path = file.unwrap().path();
+                std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+            }
+            sql(copy.path(), &set);
+            let found = check(copy.path());
+            assert!(
+                matches!(found, Err(VerifyError::State { table: "runs", .. })),
+                "{set}: {found:?}"
+            );
+        }
     }
 }
 
