@@ -153,6 +153,9 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::Looked { .. }
         | Event::PlanSealed { .. }
         | Event::Approved { .. }
+        | Event::GlassBroken { .. }
+        | Event::GlassRefused { .. }
+        | Event::GlassAcknowledged { .. }
         | Event::Intended { .. }
         | Event::Outcome { .. }
         | Event::Stopped { .. }

@@ -225,6 +225,9 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::Checkpointed { .. }
         | Event::Looked { .. }
         | Event::Approved { .. }
+        | Event::GlassBroken { .. }
+        | Event::GlassRefused { .. }
+        | Event::GlassAcknowledged { .. }
         | Event::Reviewed { .. }
         | Event::Interrupted { .. }
         | Event::RunResumed { .. }

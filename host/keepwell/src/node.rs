@@ -46,6 +46,8 @@ pub struct Node {
     pub windows: Arc<Mutex<()>>,
     /// Runs that are under way.
     pub in_hand: InHand,
+    /// Held while an answer to a request for approval is taken in, and while a plan is let through.
+    pub answers: Arc<Mutex<()>>,
     _lock: Arc<NodeLock>,
 }
 
@@ -80,6 +82,7 @@ impl Node {
             changes: Arc::default(),
             windows: Arc::default(),
             in_hand: InHand::default(),
+            answers: Arc::default(),
             _lock: Arc::new(lock),
         })
     }

@@ -288,12 +288,32 @@ pub enum Event {
         digest: Digest,
         how: String,
     },
+    /// One person let the plan through although approval was lacking. Stands for `Approved`.
+    GlassBroken {
+        digest: Digest,
+        /// As the kernel knows them.
+        by: u32,
+        reason: String,
+        /// What was lacking.
+        over: String,
+        /// From here on the plan is not gone on with. Milliseconds since the Unix epoch.
+        until: u64,
+    },
+    /// Somebody tried, and may not.
+    GlassRefused {
+        why: String,
+    },
+    /// Somebody else has looked at what was done.
+    GlassAcknowledged {
+        by: u32,
+        reason: String,
+    },
     /// Durable before the actions `first..=last` of the plan are touched.
     Intended {
         first: u64,
         last: u64,
     },
-    /// What became of `first..=last`; those not listed were done.
+    /// What became of `first..=last`, a part of what was intended; those not listed were done.
     Outcome {
         first: u64,
         last: u64,
@@ -383,7 +403,7 @@ pub enum Event {
     CommitOvertaken {
         action: u64,
     },
-    /// Durable before quarantined entries of a run that passed their keeping time are deleted.
+    /// Durable before quarantined entries of a run, whose keeping time has passed, are deleted.
     ExpiryIntended {
         root: String,
     },
@@ -436,6 +456,9 @@ impl Event {
             Self::ApprovalAnswered { .. } => "approval-answered",
             Self::ApprovalRefused { .. } => "approval-refused",
             Self::Approved { .. } => "approved",
+            Self::GlassBroken { .. } => "glass-broken",
+            Self::GlassRefused { .. } => "glass-refused",
+            Self::GlassAcknowledged { .. } => "glass-acknowledged",
             Self::Intended { .. } => "intended",
             Self::Outcome { .. } => "outcome",
             Self::Stopped { .. } => "stopped",
@@ -468,6 +491,9 @@ impl Event {
             | Self::ApprovalAnswered { .. }
             | Self::ApprovalRefused { .. }
             | Self::Approved { .. }
+            | Self::GlassBroken { .. }
+            | Self::GlassRefused { .. }
+            | Self::GlassAcknowledged { .. }
             | Self::Intended { .. }
             | Self::UndoIntended { .. }
             | Self::CommitArmed { .. }

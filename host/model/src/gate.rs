@@ -90,7 +90,7 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
         return Verdict::Deny(doubt.denial());
     }
     let needs = match (ruling, denied) {
-        (Ruling::Deny(rule), _) => return Verdict::Deny(forbidden(facts.task, rule)),
+        (Ruling::Deny(rule), _) => return Verdict::Deny(denied_by(facts.task, rule)),
         (Ruling::Allow(_) | Ruling::Approve(_), Some((_, denied))) => {
             return Verdict::Deny(over(&denied.to_string()));
         }
@@ -106,12 +106,13 @@ pub fn decide(facts: &Facts<'_>) -> Verdict {
 }
 
 /// What makes it unsafe to do now what cannot be undone.
-fn doubted(facts: &Facts<'_>) -> Option<Doubt> {
+pub fn doubted(facts: &Facts<'_>) -> Option<Doubt> {
     let destroys = facts.effects.iter().any(|e| e.class == Class::Destructive);
     facts.clock.filter(|_| destroys && !facts.policy.any_clock)
 }
 
-fn ruling(facts: &Facts<'_>) -> Ruling {
+/// What the policy says of all that the plan does.
+pub fn ruling(facts: &Facts<'_>) -> Ruling {
     let subject = |class, capability| Subject {
         class,
         capability,
@@ -124,6 +125,14 @@ fn ruling(facts: &Facts<'_>) -> Ruling {
         .reduce(Ruling::and)
         // Without effects the rules on task and tier still speak.
         .unwrap_or_else(|| facts.policy.rule_on(subject(Class::Read, None)))
+}
+
+/// Whether the policy forbids it outright, whatever was said to it before.
+pub fn forbidden(facts: &Facts<'_>) -> Option<Denial> {
+    match ruling(facts) {
+        Ruling::Deny(rule) => Some(denied_by(facts.task, rule)),
+        Ruling::Allow(_) | Ruling::Approve(_) => None,
+    }
 }
 
 fn allowed(facts: &Facts<'_>, rule: Option<usize>) -> How {
@@ -144,7 +153,7 @@ fn answered(request: &Request, state: &State, needs: Needs) -> Verdict {
     }
 }
 
-fn forbidden(task: &str, rule: usize) -> Denial {
+fn denied_by(task: &str, rule: usize) -> Denial {
     let message = format!("the policy forbids what task `{task}` wants to do");
     let place = format!("policy.rules.{}", rule - 1);
     Denial::new(place, message).hint(format!(

@@ -9,6 +9,7 @@ pub mod capability;
 pub mod clock;
 pub mod event;
 pub mod gate;
+pub mod glass;
 pub mod glob;
 pub mod grant;
 pub mod id;

@@ -1,8 +1,10 @@
 //! The operator's policy: what may run, what waits for whom, what never runs. The gate and the
 //! approvals are decided by it.
 
+mod break_glass;
 mod ruling;
 
+pub use break_glass::{BreakGlass, GLASS_WITHIN, GLASS_WITHIN_MAX};
 pub use ruling::{Needs, Ruling};
 
 use crate::capability::{Capability, Class};
@@ -39,6 +41,9 @@ pub struct Policy {
     /// In any order: a `deny` wins, then the most demanding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// Who may apply a plan that lacks approval, alone and loudly. Without it, nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
 }
 
 /// One line of the policy. What it does not name, it is not particular about.
@@ -220,15 +225,25 @@ impl Policy {
                 return bad(format!("policy.rules.{at}.{key}"), what);
             }
         }
-        Ok(())
+        match self.break_glass.as_ref().map(BreakGlass::check) {
+            Some(Err((key, what))) => bad(format!("policy.break-glass.{key}"), what),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// The same policy with accounts by number. A user nobody has an account for stays a name: it
     /// may be an approver's elsewhere. A group nobody has is an error.
     pub fn resolve(mut self, accounts: &dyn Accounts) -> Result<Self, Unresolved> {
-        for (at, rule) in self.rules.iter_mut().enumerate() {
-            let Some(who) = &mut rule.who else { continue };
-            let place = format!("policy.rules.{at}.who");
+        let rules = self.rules.iter_mut().enumerate();
+        let rules = rules.filter_map(|(at, rule)| {
+            let who = rule.who.as_mut()?;
+            Some((format!("policy.rules.{at}.who"), who))
+        });
+        let glass = self.break_glass.as_mut().map(|table| {
+            let place = "policy.break-glass.who".to_owned();
+            (place, &mut table.who)
+        });
+        for (place, who) in rules.chain(glass) {
             for user in &mut who.users {
                 match user_number(user, accounts, &place) {
                     Ok(number) => *user = Account::Number(number),

@@ -3,6 +3,7 @@
 
 use crate::approval::RequestId;
 use crate::event::{Event, Mode, NotDone, Record, Usage, Walls};
+use crate::glass::{Acknowledged, Glass};
 use crate::id::{Digest, RunId};
 use crate::limits::LimitName;
 use crate::state::{Exit, RunState};
@@ -48,6 +49,9 @@ pub struct Report {
     /// The request for approval that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<RequestId>,
+    /// It was let through by one person although approval was lacking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub glass: Option<Glass>,
     pub applied: Applied,
     pub undone: Option<Undone>,
     pub checkpoint: Option<String>,
@@ -149,6 +153,7 @@ impl Report {
             refusals: vec![],
             plan: None,
             waits_for: None,
+            glass: None,
             applied: Applied::default(),
             undone: None,
             checkpoint: None,
@@ -222,12 +227,43 @@ impl Report {
                 self.state = RunState::Running;
                 self.waits_for = None;
             }
+            Event::GlassBroken {
+                by,
+                reason,
+                over,
+                until,
+                ..
+            } => {
+                self.stage = Stage::Approved;
+                self.state = RunState::Running;
+                self.waits_for = None;
+                // One that was denied goes on after its end.
+                (self.reason, self.hint, self.ended) = (None, None, None);
+                self.glass = Some(Glass {
+                    by: *by,
+                    at: record.at,
+                    until: *until,
+                    reason: reason.clone(),
+                    over: over.clone(),
+                    acknowledged: None,
+                });
+            }
+            Event::GlassAcknowledged { by, reason } => {
+                if let Some(glass) = &mut self.glass {
+                    glass.acknowledged = Some(Acknowledged {
+                        by: *by,
+                        at: record.at,
+                        reason: reason.clone(),
+                    });
+                }
+            }
             Event::Intended { first, last } => {
                 self.stage = Stage::Applying;
                 self.applied.open = Some((*first, *last));
                 self.applied.next = last + 1;
             }
             Event::Outcome {
+                last,
                 done,
                 files,
                 bytes,
@@ -235,7 +271,9 @@ impl Report {
                 ..
             } => {
                 let applied = &mut self.applied;
-                applied.open = None;
+                // A batch is told of in parts, and a crash may come between two of them.
+                let rest = applied.open.filter(|(_, end)| end > last);
+                applied.open = rest.map(|(_, end)| (last + 1, end));
                 applied.done += done;
                 applied.files += files;
                 applied.bytes += bytes;
@@ -326,6 +364,7 @@ impl Report {
             | Event::DaemonEnded
             | Event::ApprovalAnswered { .. }
             | Event::ApprovalRefused { .. }
+            | Event::GlassRefused { .. }
             | Event::ConfigReloaded { .. }
             | Event::TaskSkipUsed { .. }
             | Event::RunAsked { .. }

@@ -18,6 +18,7 @@ pub mod processes;
 pub mod quarantine;
 pub mod root;
 pub mod shards;
+pub mod space;
 mod survey;
 mod tree;
 pub mod walk;

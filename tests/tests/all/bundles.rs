@@ -141,6 +141,8 @@ fn bundles_without_a_trusted_signature_are_refused() {
         "config-read",
         "--capability",
         "config-write",
+        "--capability",
+        "state",
     ];
     trust(&all);
     let file = node.scratch().join("good.kwb");

@@ -3,6 +3,8 @@
 
 use crate::harness::{Daemon, Node, shared, start, wait_for};
 use keepwell_model::state::RunState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const TASK: &str = "plugin = \"tune\"\n[settings]\nparam = \"pool\"\nvalues = [\"20\", \"30\"]\n\
@@ -57,6 +59,20 @@ fn states(node: &Node) -> Vec<(String, String)> {
     .collect()
 }
 
+/// What became of the newest change. It is written down just after the value went back.
+#[track_caller]
+fn settled(node: &Node) -> (String, String) {
+    let began = Instant::now();
+    loop {
+        let newest = states(node).remove(0);
+        if newest.0 != "armed" {
+            return newest;
+        }
+        assert!(began.elapsed() < REVERT_AFTER, "nobody wrote it down");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[track_caller]
 fn becomes(node: &Node, text: &str, within: Duration) {
     let began = Instant::now();
@@ -75,7 +91,7 @@ fn reverts_at_its_deadline_with_the_daemon_and_not_before() {
     assert_eq!(now(&node), with("20"));
     becomes(&node, BEFORE, REVERT_AFTER * 3);
     daemon.says("was not confirmed");
-    assert_eq!(states(&node)[0].0, "reverted");
+    assert_eq!(settled(&node).0, "reverted");
     node.keepwell(&["runs", "confirm", "last"])
         .exits(1)
         .says(&["was reverted"]);
@@ -110,7 +126,95 @@ fn a_daemon_that_was_killed_takes_back_what_waited() {
     assert_eq!(now(&node), with("20"));
     let _daemon = Daemon::on(&node);
     becomes(&node, BEFORE, Duration::from_secs(5));
-    assert!(states(&node)[0].1.contains("started again"));
+    assert!(settled(&node).1.contains("started again"));
+}
+
+/// As a firewall or a proxy would follow the value: at 20 it takes the socket out of reach, and
+/// gives it back at any other.
+struct Follower {
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Follower {
+    fn on(node: &Node) -> Self {
+        let file = node.scratch().join("app.toml");
+        let socket = node.dir().join("api.sock");
+        let away = node.dir().join("out-of-reach");
+        let over = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            while !ended.load(Ordering::Relaxed) {
+                let cut = std::fs::read_to_string(&file).is_ok_and(|text| text == with("20"));
+                // What is not there cannot be moved, and need not be.
+                let _ = if cut {
+                    std::fs::rename(&socket, &away)
+                } else {
+                    std::fs::rename(&away, &socket)
+                };
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        Self {
+            over,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+/// The change makes the daemon unreachable, so nobody can confirm it: it reverts at its deadline,
+/// and after `kill -9` by whoever starts next.
+#[test]
+fn a_change_that_cuts_the_hosts_own_socket_reverts() {
+    for killed in [false, true] {
+        let node = scene("");
+        let daemon = Daemon::on(&node);
+        let follower = Follower::on(&node);
+        let run = node.keepwell(&["run", "param-tune"]);
+        assert_eq!(now(&node), with("20"), "{}", run.err);
+        // The daemon holds the node, and nobody gets through to it.
+        let socket = node.dir().join("api.sock");
+        let began = Instant::now();
+        while socket.exists() {
+            assert!(began.elapsed() < REVERT_AFTER, "it was not cut off");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        node.keepwell(&["runs", "confirm", "last"]).exits(75);
+        let mut daemon = daemon;
+        if killed {
+            daemon.killed();
+            assert_eq!(now(&node), with("20"), "nobody was there to take it back");
+            daemon = Daemon::on(&node);
+        }
+        becomes(&node, BEFORE, REVERT_AFTER * 3);
+        let (state, why) = settled(&node);
+        assert_eq!(state, "reverted");
+        let expected = if killed {
+            "started again"
+        } else {
+            "not confirmed"
+        };
+        assert!(why.contains(expected), "{why}");
+        // It is within reach again, and works.
+        let began = Instant::now();
+        while !socket.exists() {
+            assert!(began.elapsed() < REVERT_AFTER, "it stays out of reach");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(follower);
+        node.keepwell(&["runs", "confirm", "last"])
+            .exits(1)
+            .says(&["was reverted"]);
+        drop(daemon);
+        node.journal_is_whole();
+    }
 }
 
 #[test]
@@ -169,7 +273,8 @@ fn a_breached_guard_takes_it_back_and_cannot_be_confirmed() {
     let (out, _) = node.run("param-tune");
     out.exits(0);
     becomes(&node, BEFORE, Duration::from_secs(15));
-    assert!(states(&node)[0].1.contains("guard"), "{:?}", states(&node));
+    let (_, why) = settled(&node);
+    assert!(why.contains("guard"), "{why}");
 }
 
 /// Whatever the moment, the value is the old one or a journaled change, and comes back.

@@ -18,7 +18,7 @@ const ROUNDS: u64 = 20;
 const STUCK: Duration = Duration::from_secs(60);
 
 /// A node that starts what is due however busy the tests keep the machine.
-fn node() -> Node {
+pub(crate) fn node() -> Node {
     let node = Node::new(shared());
     let path = node.dir().join("keepwell.toml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -40,7 +40,7 @@ fn every_second(node: &Node) {
 }
 
 /// The slots that runs were started for.
-fn started(node: &Node) -> Vec<(String, Slot)> {
+pub(crate) fn started(node: &Node) -> Vec<(String, Slot)> {
     started_at(&node.dir())
 }
 
@@ -55,7 +55,7 @@ fn started_at(node: &Path) -> Vec<(String, Slot)> {
 
 /// No slot of a task was started twice.
 #[track_caller]
-fn never_twice(started: &[(String, Slot)]) {
+pub(crate) fn never_twice(started: &[(String, Slot)]) {
     let mut seen = BTreeSet::new();
     for (task, slot) in started {
         let id = (task.clone(), slot.schedule.clone(), slot.due, slot.attempt);
@@ -95,7 +95,7 @@ pub(crate) fn each_told_once(node: &Path, task: &str) {
 
 /// Waits until the journal fits.
 #[track_caller]
-fn until(what: &str, mut fits: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut fits: impl FnMut() -> bool) {
     let began = Instant::now();
     while !fits() {
         assert!(began.elapsed() < STUCK, "it never came: {what}");

@@ -1,6 +1,6 @@
 //! `shard-verify` on stores that other programs made: whole, then with one byte flipped.
 
-use crate::harness::{Node, command, have, shared};
+use crate::harness::{Node, command, have, shared, start, wait_for};
 use keepwell_model::report::Report;
 use std::path::{Path, PathBuf};
 
@@ -174,6 +174,54 @@ fn sha256sums() {
     let list = format!("cd '{}' && sha256sum file-* > SHA256SUMS", store.display());
     command("sh", &["-c", &list], &[]);
     found(&node, "sha256sums", &store, &store.join("file-3"));
+}
+
+/// A store larger than one slice's budget: each slice goes on where the one before stopped, also
+/// after one that was killed, and when all is read each shard was read once.
+#[test]
+fn slices_go_on_where_the_last_one_stopped() {
+    if !have("sha256sum") {
+        return;
+    }
+    let node = Node::new(shared());
+    let store = node.scratch().join("list");
+    noise(&store, 30);
+    let list = format!("cd '{}' && sha256sum file-* > SHA256SUMS", store.display());
+    command("sh", &["-c", &list], &[]);
+    node.configure(&[], &[("store", "sha256sums", &store)]);
+    // Ten of the thirty files, of 16,000 bytes each.
+    let slice = format!("settings = {{ max-bytes = '160000B' }}\n{TASK}");
+    node.task("shard-verify", &slice);
+    let verified = || {
+        let status = node
+            .keepwell(&["store", "status", "-o", "json"])
+            .exits(0)
+            .json();
+        status[0]["states"]["ok"].as_u64().unwrap_or(0)
+    };
+    for slice in 1..=3 {
+        let (_, report) = verify(&node);
+        let summary = report.summary.unwrap();
+        let data: serde_json::Value = serde_json::from_str(&summary.data).unwrap();
+        assert_eq!(data["states"]["ok"], 10, "slice {slice}: {}", summary.line);
+        assert_eq!(verified(), slice * 10, "slice {slice} read others again");
+        if slice == 1 {
+            let mut child = start(Some(&node.dir()), &["run", "shard-verify", "-o", "jsonl"]);
+            let _pipe = wait_for(&mut child, "worker-started");
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // What it had read is either remembered or read again.
+            let known = verified();
+            assert!((10..=20).contains(&known), "{known}");
+            if known > 10 {
+                // It was nearly done: the next two slices have less to read.
+                return;
+            }
+        }
+    }
+    let (code, report) = verify(&node);
+    assert_eq!((code, verified()), (0, 30), "{report:#?}");
+    node.journal_is_whole();
 }
 
 /// Nothing there, nothing in it, or cut off: never `all is well`.

@@ -4,7 +4,7 @@ use super::find_run;
 use super::request::Answer;
 use crate::error::{Error, Result};
 use crate::node::Node;
-use crate::pipeline::Asked;
+use crate::pipeline::{Asked, hold_answers};
 use keepwell_bundle::ANSWER_MAX_BYTES;
 use keepwell_journal::Reader;
 use keepwell_model::approval::{self, Decision, Refused, RequestId, State};
@@ -21,6 +21,7 @@ pub(super) fn answer(
     answer: approval::Answer,
     reason: &str,
 ) -> Result<Answer> {
+    let _one_at_a_time = hold_answers(node);
     let (run, asked) = waiting(&node.reader()?, run)?;
     let peer = node
         .caller
@@ -41,6 +42,7 @@ pub(super) fn import(node: &Node, base64: &str) -> Result<Answer> {
         .ok()
         .filter(|_| !too_long)
         .ok_or_else(|| Error::usage("that is no signed answer"))?;
+    let _one_at_a_time = hold_answers(node);
     let reader = node.reader()?;
     let now = node.clock.now_ms();
     let mut last = None;

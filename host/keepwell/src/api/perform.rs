@@ -113,6 +113,23 @@ pub fn perform(
             reason,
         } => answer(node, &run, said, &reason),
         Request::Import { answer } => import(node, &answer),
+        Request::BreakGlass {
+            run,
+            digest,
+            reason,
+        } => {
+            let run = find_run(&node.reader()?, &run)?;
+            let words = (digest.as_str(), reason.as_str());
+            report(pipeline::break_glass(node, run, words, observer, brake)?)
+        }
+        Request::Acknowledge { run, reason } => {
+            let run = find_run(&node.reader()?, &run)?;
+            pipeline::acknowledge(node, run, &reason)?;
+            let short = run.short();
+            Ok(Answer::Said(format!(
+                "acknowledged: the glass broken for run {short}"
+            )))
+        }
         Request::Sweep => {
             let stopped = || brake.is_pulled();
             Ok(Answer::Forgotten(pipeline::sweep(node, &stopped)?))
@@ -167,6 +184,10 @@ fn resume(node: &Node, run: &str, observer: &mut dyn Observer, brake: &Brake) ->
 /// Ends a run whose plan waits: nothing runs, so there is nobody to tell.
 fn withdraw(node: &Node, reader: &Reader, run: &str) -> Result<Option<Answer>> {
     let run = find_run(reader, run)?;
+    // Who goes on with it just now lets it wait no longer, and is told to stop as any other.
+    let Ok(_hold) = node.in_hand.take(run, &Brake::default()) else {
+        return Ok(None);
+    };
     let waiting = reader
         .report(run)?
         .filter(|report| report.state == RunState::Waiting);

@@ -124,6 +124,18 @@ pub enum Request {
         answer: approval::Answer,
         reason: String,
     },
+    /// Apply the plan of a run without the approvals it lacks, on the word of who asks this.
+    BreakGlass {
+        run: String,
+        /// How the plan's digest begins.
+        digest: String,
+        reason: String,
+    },
+    /// Say that one has looked at what was done so.
+    Acknowledge {
+        run: String,
+        reason: String,
+    },
     /// Take in an answer that was signed somewhere.
     Import {
         /// Base64.
@@ -177,6 +189,8 @@ impl Request {
                 approval::Answer::Grant => "approvals grant",
                 approval::Answer::Deny => "approvals deny",
             },
+            Self::BreakGlass { .. } => "break-glass apply",
+            Self::Acknowledge { .. } => "break-glass ack",
             Self::Import { .. } => "approvals import",
             Self::Reload => "daemon reload",
         }

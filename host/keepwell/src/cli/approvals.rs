@@ -8,7 +8,7 @@ use crate::node;
 use crate::node_dir::write_file;
 use crate::pipeline::Asked;
 use crate::show;
-use keepwell_model::approval::{Answer, REQUEST_MAX_BYTES, Statement};
+use keepwell_model::approval::{Answer, REQUEST_MAX_BYTES, Statement, Voice};
 use keepwell_model::id::RunId;
 use keepwell_model::policy::Who;
 use keepwell_model::state::Exit;
@@ -210,9 +210,9 @@ fn shown(global: &Global, run: &str) -> Result<Exit> {
             };
             let _ = writeln!(
                 text,
-                "{word:<9} {} by {:?}: {}",
+                "{word:<9} {} by {}: {}",
                 clock::readable(decision.received),
-                decision.approver,
+                voice(&decision.approver),
                 printable(&decision.reason, 200)
             );
         }
@@ -220,6 +220,13 @@ fn shown(global: &Global, run: &str) -> Result<Exit> {
         text
     });
     Ok(Exit::Done)
+}
+
+fn voice(voice: &Voice) -> String {
+    match voice {
+        Voice::Key(id) => format!("key {id}"),
+        Voice::Peer(peer) => format!("user {}", peer.uid),
+    }
 }
 
 fn needs(asked: &Asked) -> String {

@@ -164,6 +164,15 @@ fn node(global: &Global) -> Vec<Check> {
         checks.push(check("node.config", Level::Bad, problem.message, None));
     }
     checks.push(key_mode(&dir));
+    checks.push(match crate::pipeline::low(&dir) {
+        None => check("node.room", Level::Ok, "the journal has room", None),
+        Some(why) => check(
+            "node.room",
+            Level::Bad,
+            why,
+            Some("make room: until then nothing is changed"),
+        ),
+    });
     match plugins::trust(&dir) {
         Ok(trust) if trust.keys().is_empty() => {
             checks.push(check(

@@ -4,10 +4,13 @@ use super::Global;
 use super::measure::reader;
 use crate::clock;
 use crate::error::Result;
+use crate::node;
+use crate::pipeline::{self, BrokenRun};
 use crate::show;
 use keepwell_journal::measurements::{FindingQuery, FindingRow};
+use keepwell_model::id::Digest;
 use keepwell_model::state::Exit;
-use keepwell_model::words::{Severity, printable};
+use keepwell_model::words::{Finding, Severity, printable};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -31,9 +34,40 @@ fn severity(text: &str) -> Result<Severity, String> {
     serde_json::from_value(text.into()).map_err(|_| "expected info, warning or critical".into())
 }
 
+/// The host's own: somebody broke the glass. Resolved by who acknowledges it, and by no run.
+fn broken(global: &Global, args: &Args) -> Result<Vec<FindingRow>> {
+    let all = pipeline::broken(&node::reader(&global.dir())?)?;
+    let wanted = |b: &BrokenRun| {
+        args.task.as_ref().is_none_or(|task| b.task == *task)
+            && (args.all || b.glass.acknowledged.is_none())
+    };
+    let row = |b: BrokenRun| {
+        let (run, glass) = (b.run, b.glass);
+        FindingRow {
+            fingerprint: Digest::of(format!("glass-broken {run}").as_bytes()),
+            finding: Finding {
+                id: "glass-broken".into(),
+                subject: run.to_string(),
+                severity: Severity::Critical,
+                title: format!("user {} broke the glass: {}", glass.by, glass.reason),
+                detail: format!("applied although it lacked: {}", glass.over),
+                data: vec![],
+            },
+            task: b.task,
+            first_seen: glass.at,
+            last_seen: glass.at,
+            count: 1,
+            reopened: 0,
+            resolved: glass.acknowledged.map(|seen| seen.at),
+            last_run: Some(run),
+        }
+    };
+    Ok(all.into_iter().filter(wanted).map(row).collect())
+}
+
 /// Exits 1 when something critical is open and 3 when something else is, as a check does.
 pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
-    let rows = match reader(global)? {
+    let mut rows = match reader(global)? {
         Some(reader) => reader.findings(&FindingQuery {
             task: args.task.clone(),
             open: !args.all,
@@ -42,6 +76,7 @@ pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
         })?,
         None => vec![],
     };
+    rows.splice(0..0, broken(global, args)?);
     global.out().rows(
         &rows,
         &[

@@ -3,6 +3,7 @@
 mod approvals;
 mod ask;
 mod audit;
+mod break_glass;
 mod bundle;
 mod config;
 mod daemon;
@@ -144,6 +145,9 @@ enum Verb {
     /// Plans that wait for a second person.
     #[command(subcommand)]
     Approvals(approvals::Verb),
+    /// Apply a plan that cannot wait for approval, on one person's word and loudly.
+    #[command(subcommand)]
+    BreakGlass(break_glass::Verb),
     /// What was moved aside and is kept for a while.
     #[command(subcommand)]
     Quarantine(quarantine::Verb),
@@ -196,6 +200,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Baseline(verb) => measure::baseline(global, &verb),
         Verb::Schedule(verb) => schedule::schedule(global, &verb),
         Verb::Approvals(verb) => approvals::approvals(global, &verb),
+        Verb::BreakGlass(verb) => break_glass::break_glass(global, &verb),
         Verb::Quarantine(verb) => quarantine::quarantine(global, &verb),
     }
 }

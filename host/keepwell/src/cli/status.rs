@@ -26,17 +26,28 @@ pub(super) fn status(global: &Global) -> Result<Exit> {
         .iter()
         .fold((0, 0), |(e, b), k| (e + k.run.entries, b + k.run.bytes));
     let size = reader.size()?;
+    let low = pipeline::low(&dir);
+    let mut broken = pipeline::broken(&reader)?;
+    broken.retain(|b| b.glass.acknowledged.is_none());
     let value = serde_json::json!({
         "node": config.node_name(), "tasks": config.tasks.len(), "plugins": plugins,
         "roots": config.node.roots.len(), "stores": config.node.stores.len(),
         "journal_entries": size, "unfinished_runs": unfinished, "last_runs": last,
+        "glass_broken": broken, "changes_stopped": low,
         "quarantine": { "runs": kept.len(), "entries": entries, "bytes": bytes },
     });
     global.out().document(&value, || {
-        let mut text = format!(
+        let mut text = String::new();
+        for one in &broken {
+            text.push_str(&format!("{}\n", super::break_glass::loud(one)));
+        }
+        if let Some(why) = &low {
+            text.push_str(&format!("NOTHING IS CHANGED: {why}\n"));
+        }
+        text.push_str(&format!(
             "node `{}`: {} tasks, {plugins} plugins, {} roots, {} stores\njournal: {size} entries\nquarantine: {entries} entries of {} runs, {}\n",
             config.node_name(), config.tasks.len(), config.node.roots.len(), config.node.stores.len(), kept.len(), Bytes(bytes)
-        );
+        ));
         for run in &last {
             let says = run.line.clone().or_else(|| run.reason.clone()).unwrap_or_default();
             let says = keepwell_model::words::printable(&says, 60);
@@ -50,5 +61,9 @@ pub(super) fn status(global: &Global) -> Result<Exit> {
     let bad = last
         .first()
         .is_some_and(|r| matches!(r.state, RunState::Failed | RunState::Limited));
-    Ok(if bad { Exit::Warned } else { Exit::Done })
+    Ok(if bad || low.is_some() || !broken.is_empty() {
+        Exit::Warned
+    } else {
+        Exit::Done
+    })
 }

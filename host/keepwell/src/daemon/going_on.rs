@@ -8,7 +8,7 @@ use crate::config::{Line, timetable};
 use crate::error::Result;
 use crate::node::Node;
 use crate::pipeline::{self, Asked, Brake, Silent};
-use keepwell_journal::{Reader, RunQuery};
+use keepwell_journal::{PAUSED, Reader, RunQuery};
 use keepwell_model::approval::State;
 use keepwell_model::event::Mode;
 use keepwell_model::id::RunId;
@@ -82,7 +82,8 @@ pub(super) fn approved(shared: &Arc<Shared>) -> Result<()> {
     let node = shared.node();
     let reader = node.reader()?;
     for (run, asked) in crate::api::all_waiting(&reader)? {
-        if waits(&asked, &node)? {
+        let task = asked.request.task.as_str();
+        if reader.flag(task, PAUSED)?.is_some() || waits(&asked, &node)? {
             continue;
         }
         let what = For {

@@ -127,8 +127,9 @@ async fn keep_time(shared: Arc<Shared>) {
     loop {
         let looking = Arc::clone(&shared);
         let looked = tokio::task::spawn_blocking(move || {
-            pipeline::mark_cut_off(&looking.node())?;
+            // First: it is due whatever the journal can take.
             let again = looking.take_back(&|_| false)?;
+            pipeline::mark_cut_off(&looking.node())?;
             going_on::approved(&looking)?;
             let wake = looking.scheduler.look(&looking)?;
             Ok::<u64, Error>(again.map_or(wake, |again| wake.min(again)))

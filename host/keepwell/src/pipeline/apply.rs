@@ -1,13 +1,14 @@
 //! Apply: batch by batch, the intent durable before the first effect, the outcome after the last.
 //! The guest is not asked again; what was sealed is what is done.
 
+use super::parts::Parts;
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, RunLog};
 use super::{Applied, Approved, Brake};
 use crate::node::Node;
 use crate::pressure::Ease;
 use keepwell_model::action::{Action, Change};
-use keepwell_model::event::{Event, NotDone};
+use keepwell_model::event::Event;
 use keepwell_model::grant::{CleanGrant, ConfigWriteGrant, Grant};
 use keepwell_model::id::{RootName, RunId};
 use keepwell_model::param::{Param, ParamChange};
@@ -27,6 +28,8 @@ use std::time::{Duration, Instant};
 pub(super) const BATCH: usize = 16_384;
 /// What is open is looked up again when it was last looked up longer ago than this.
 const IN_USE_FRESH: Duration = Duration::from_secs(1);
+/// Actions between two looks at the brake and the clock: together they take a few milliseconds.
+const LOOK_EVERY: usize = 64;
 
 /// Why applying ended before the plan did.
 #[derive(Debug, Clone)]
@@ -44,6 +47,13 @@ pub(super) fn apply<'a>(
 ) -> Result<Applied<'a>, Halt> {
     let planned = approved.planned;
     let plan = &planned.plan;
+    if let Some(stop) = super::room::stop(&node.dir) {
+        // Before the first action nothing of it is begun; what is open or next stays so.
+        return Ok(Applied {
+            stopped: Some(stop),
+            planned,
+        });
+    }
     let mut reader = PlanReader::open(&plan.path, plan.digest).map_err(Halt::failed)?;
     let hands = Hands::begin(
         node,
@@ -82,7 +92,8 @@ fn carry_out(
         else {
             return Ok(None);
         };
-        if let Some(stop) = brake.reach(first).or_else(|| hands.must_stop(brake)) {
+        let stop = brake.reach(first).or_else(|| hands.must_stop(brake));
+        if let Some(stop) = stop.or_else(|| super::room::stop(&hands.node.dir)) {
             log.tell(Event::Stopped {
                 remaining: total - first,
                 why: stop.why.clone(),
@@ -91,13 +102,13 @@ fn carry_out(
         }
         hands.refresh();
         log.tell(Event::Intended { first, last })?;
-        let done = hands.batch(&batch, brake, total, log)?;
+        let (parts, stop) = hands.batch(&batch, brake, total, log)?;
         hands.sync()?;
-        let reached = done.reached;
-        if reached > 0 {
-            log.tell(done.outcome(first, first + reached - 1))?;
+        let reached = parts.reached();
+        for outcome in parts.outcomes() {
+            log.tell(outcome)?;
         }
-        if let Some(stop) = done.stop {
+        if let Some(stop) = stop {
             let remaining = total - first - reached;
             log.tell(Event::Stopped {
                 remaining,
@@ -134,51 +145,6 @@ pub(super) struct Hands {
     counted_from: Instant,
     rate: u32,
     ease: Ease,
-}
-
-/// What became of one batch.
-#[derive(Default)]
-pub(super) struct BatchDone {
-    reached: u64,
-    done: u64,
-    files: u64,
-    bytes: u64,
-    not_done: Vec<NotDone>,
-    stop: Option<Stop>,
-}
-
-impl BatchDone {
-    fn outcome(&self, first: u64, last: u64) -> Event {
-        Event::Outcome {
-            first,
-            last,
-            done: self.done,
-            files: self.files,
-            bytes: self.bytes,
-            not_done: self.not_done.clone(),
-        }
-    }
-
-    pub(super) fn settled(action: &Action, into: &mut Self, result: Result<(), Refusal>) {
-        into.reached += 1;
-        match result {
-            Ok(()) => {
-                let price = action.change.price();
-                into.done += 1;
-                into.files += price.files;
-                into.bytes += price.bytes;
-            }
-            Err(refusal) => into.not_done.push(NotDone {
-                action: action.id,
-                code: refusal.code.as_str().to_owned(),
-                why: refusal.message,
-            }),
-        }
-    }
-
-    pub(super) fn into_outcome(self, first: u64, last: u64) -> Event {
-        self.outcome(first, last)
-    }
 }
 
 impl Hands {
@@ -299,16 +265,20 @@ impl Hands {
         config.param(change.param.as_str()).map(|(_, param)| param)
     }
 
+    /// What became of each action that was reached, and why it was not all of them.
     fn batch(
         &mut self,
         batch: &[Action],
         brake: &Brake,
         total: u64,
         log: &mut RunLog<'_>,
-    ) -> Result<BatchDone, Halt> {
-        let mut result = BatchDone::default();
+    ) -> Result<(Parts, Option<Stop>), Halt> {
+        let mut parts = Parts::default();
+        let mut stop = None;
+        let mut slow = false;
         for (i, action) in batch.iter().enumerate() {
-            if i % 64 == 0 {
+            // What is paced is looked after at each action: sixty-four may take a minute.
+            if slow || brake.is_pulled() || i % LOOK_EVERY == 0 {
                 self.ease.rest(brake);
                 log.progress(&Progress {
                     done: action.id,
@@ -316,10 +286,11 @@ impl Hands {
                     unit: "actions".into(),
                     note: self.note(),
                 });
-                result.stop = self.must_stop(brake);
+                self.refresh();
+                stop = self.must_stop(brake);
             }
-            result.stop = result.stop.or_else(|| brake.reach(action.id));
-            if result.stop.is_some() {
+            stop = stop.or_else(|| brake.reach(action.id));
+            if stop.is_some() {
                 break;
             }
             let one = self.one(action, log)?;
@@ -328,16 +299,16 @@ impl Hands {
             {
                 // A machine that fails once (a full disk, a dying one) is not tried thousands of times.
                 let (why, hint) = (refusal.message.clone(), refusal.hint.clone());
-                result.stop = Some(Stop {
+                stop = Some(Stop {
                     state: RunState::Failed,
                     why,
                     hint,
                 });
             }
-            BatchDone::settled(action, &mut result, one);
-            self.pace(brake);
+            parts.add(action, one);
+            slow = self.pace(brake);
         }
-        Ok(result)
+        Ok((parts, stop))
     }
 
     /// Stopped from outside, or out of time. Checked between actions, never within one.
@@ -366,8 +337,9 @@ impl Hands {
         }
     }
 
-    /// No more than the granted rate of actions a second, or the lower one that a person said.
-    fn pace(&mut self, brake: &Brake) {
+    /// No more than the granted rate of actions a second, or the lower one that a person said. Says
+    /// whether it had to wait.
+    fn pace(&mut self, brake: &Brake) -> bool {
         let granted = self.clean.as_ref().map_or(0, |c| c.budget.max_rate);
         let rate = match (granted, brake.bound().rate) {
             (granted, None) => granted,
@@ -379,12 +351,14 @@ impl Hands {
         }
         self.done += 1;
         if rate == 0 {
-            return;
+            return false;
         }
         let due = Duration::from_secs_f64(self.done as f64 / f64::from(rate));
-        if let Some(early) = due.checked_sub(self.counted_from.elapsed()) {
+        let early = due.checked_sub(self.counted_from.elapsed());
+        if let Some(early) = early {
             std::thread::sleep(early.min(Duration::from_secs(1)));
         }
+        early.is_some()
     }
 
     pub(super) fn sync(&self) -> Result<(), Halt> {

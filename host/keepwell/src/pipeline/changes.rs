@@ -237,6 +237,7 @@ pub fn take_back(
 ) -> Result<Option<u64>> {
     let _one_at_a_time = hold(node);
     let mut next = None;
+    let mut untold = None;
     for changed in changes(&node.reader()?)?.into_iter().rev() {
         if changed.commit.state != CommitState::Armed {
             continue;
@@ -247,11 +248,15 @@ pub fn take_back(
         match one(&changed, now_ms, verdict, restarted) {
             Ok(Some(event)) => {
                 let what = told(&changed, &event);
-                record(node, &changed, event)?;
                 measured
                     .0
                     .remove(&(changed.commit.run, changed.commit.action));
                 say(&what);
+                // It was intended when it was armed, so a journal that is full holds up no revert;
+                // the record follows when there is room.
+                if let Err(e) = record(node, &changed, event) {
+                    untold.get_or_insert(e);
+                }
                 continue;
             }
             Ok(None) => {}
@@ -268,7 +273,7 @@ pub fn take_back(
         };
         next = Some(next.map_or(again, |n: u64| n.min(again)));
     }
-    Ok(next)
+    untold.map_or(Ok(next), Err)
 }
 
 /// What becomes of one change that waits: nothing yet, or what to write down.

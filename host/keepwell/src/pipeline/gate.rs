@@ -2,7 +2,7 @@
 //! anew from the journal each time; nothing else remembers an approval.
 
 use super::run_log::{Halt, RunLog};
-use super::{Approved, Planned};
+use super::{Approved, Planned, admit};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use keepwell_model::approval::{
@@ -10,12 +10,14 @@ use keepwell_model::approval::{
 };
 use keepwell_model::event::{Event, Record};
 use keepwell_model::gate::{self, Effect, Facts, Verdict};
-use keepwell_model::grant::Grant;
-use keepwell_model::id::{Digest, TaskName};
+use keepwell_model::grant::{Denial, Grant};
+use keepwell_model::id::{Digest, RunId, TaskName};
 use keepwell_model::policy::Needs;
 use keepwell_model::role::Account;
 use keepwell_model::state::RunState;
 use keepwell_node::accounts::System;
+use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
 
 /// A run's request for approval and what was answered, from its records.
 #[derive(Debug, Clone)]
@@ -77,15 +79,29 @@ pub(super) fn subject(plan: Digest, grant: &Grant, settings: &str) -> Subject {
     }
 }
 
-/// Lets the plan through, leaves it waiting, or turns it away.
+/// Whether somebody was asked about the plan before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    Yes,
+    No,
+}
+
+/// Lets the plan through, leaves it waiting, or turns it away. An answer is taken in before, and
+/// counts, or after, and comes too late: never in between.
 pub(super) fn pass<'a>(
     node: &Node,
     planned: Planned<'a>,
-    asked: Option<&Asked>,
+    waits: Waits,
     log: &mut RunLog<'_>,
 ) -> Result<Approved<'a>, Halt> {
+    let _one_at_a_time = hold_answers(node);
     let due = &planned.granted.due;
     let grant = &planned.granted.grant;
+    let asked = match waits {
+        Waits::No => None,
+        Waits::Yes => asked(node, log.run()).map_err(Halt::failed)?,
+    };
+    let asked = asked.as_ref();
     let state = match asked {
         None => None,
         Some(asked) => {
@@ -93,7 +109,7 @@ pub(super) fn pass<'a>(
             Some(asked.judge(node, &subject).map_err(Halt::failed)?.state)
         }
     };
-    let mut effects = planned.plan.effects.clone();
+    let effects = &planned.plan.effects;
     if let Some(window) = &due.window
         && let Some(other) = effects.iter().find(|e| !window.allows(e.class))
     {
@@ -103,18 +119,19 @@ pub(super) fn pass<'a>(
             Some("add the class to `window.classes`, or run it at another time".into()),
         ));
     }
-    effects.extend(Effect::reading(grant));
+    let effects = effects_of(&planned);
     let verdict = gate::decide(&Facts {
-        policy: &node.config.node.policy,
-        task: due.task.name.as_str(),
-        tier: grant.signer.tier,
-        effects: &effects,
-        said_yes: due.said_yes,
         clock: node.clock_doubt().map_err(Halt::failed)?,
         approval: asked.map(|a| &a.request).zip(state.as_ref()),
+        ..facts(node, &planned, &effects)
     });
     match verdict {
         Verdict::Pass(how) => {
+            if waits == Waits::Yes {
+                // While it waited the tree has changed: what was a small share may be all that is left.
+                admit::check_roots(node, grant)?;
+                admit::check_shares(grant, &planned.plan)?;
+            }
             log.tell(Event::Approved {
                 digest: planned.plan.digest,
                 how: how.to_string(),
@@ -127,6 +144,45 @@ pub(super) fn pass<'a>(
         },
         Verdict::Deny(denial) => Err(Halt::end(RunState::Denied, denial.message, denial.hint)),
     }
+}
+
+/// Held while answers are taken in and while they are judged.
+pub(crate) fn hold_answers(node: &Node) -> MutexGuard<'_, ()> {
+    node.answers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn asked(node: &Node, run: RunId) -> Result<Option<Asked>> {
+    Ok(Asked::of(&node.reader()?.run(run)?))
+}
+
+/// What was read, and each kind of action.
+pub(super) fn effects_of(planned: &Planned<'_>) -> BTreeSet<Effect> {
+    let mut effects = planned.plan.effects.clone();
+    effects.extend(Effect::reading(&planned.granted.grant));
+    effects
+}
+
+/// What the policy is asked about; nobody has answered.
+pub(super) fn facts<'a>(
+    node: &'a Node,
+    planned: &'a Planned<'_>,
+    effects: &'a BTreeSet<Effect>,
+) -> Facts<'a> {
+    let due = &planned.granted.due;
+    Facts {
+        policy: &node.config.node.policy,
+        task: due.task.name.as_str(),
+        tier: planned.granted.grant.signer.tier,
+        effects,
+        said_yes: due.said_yes,
+        clock: None,
+        approval: None,
+    }
+}
+
+/// Why a plan that was let through may not go on: the policy has come to forbid it.
+pub(super) fn forbidden(node: &Node, planned: &Planned<'_>) -> Option<Denial> {
+    gate::forbidden(&facts(node, planned, &effects_of(planned)))
 }
 
 /// Journals the request. The run waits from here on, through restarts too.

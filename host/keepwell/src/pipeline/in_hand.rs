@@ -13,7 +13,7 @@ pub struct InHand(Arc<Mutex<BTreeMap<RunId, Brake>>>);
 
 /// Held while the run is carried out or undone.
 #[derive(Debug)]
-pub(super) struct Hold<'a> {
+pub(crate) struct Hold<'a> {
     of: &'a InHand,
     run: RunId,
 }
@@ -23,7 +23,7 @@ impl InHand {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn take(&self, run: RunId, brake: &Brake) -> Result<Hold<'_>> {
+    pub(crate) fn take(&self, run: RunId, brake: &Brake) -> Result<Hold<'_>> {
         let mut all = self.all();
         if all.contains_key(&run) {
             return Err(Error::not_now("the run is under way")

@@ -11,15 +11,18 @@ mod brake;
 mod changes;
 mod desk;
 mod gate;
+mod glass;
 mod in_hand;
 mod look;
 mod own;
+mod parts;
 mod plan_file;
 mod progress;
 mod propose;
 mod recover;
 mod remember;
 mod retention;
+mod room;
 mod run_log;
 mod sheet;
 mod undo;
@@ -28,11 +31,14 @@ mod watch;
 pub use brake::Brake;
 pub use changes::{Changed, GUARD_METRICS, Measured, changes, confirm, take_back, waiting};
 pub use gate::Asked;
+pub(crate) use gate::hold_answers;
+pub use glass::{BrokenRun, acknowledge, break_glass, broken};
 pub use in_hand::InHand;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
 pub use recover::{mark_cut_off, open, resume};
 pub use retention::{Forgotten, Kept, expire, expire_due, kept, sweep};
+pub use room::{CHANGES_NEED_BYTES, low};
 pub use run_log::{Halt, Observer, RunLog, Silent};
 pub use undo::{Which, undo};
 pub(crate) use watch::CANCEL_FILE;
@@ -157,7 +163,7 @@ fn stages(
     }
     planned.own.hold(node, log)?;
     admit::check_shares(&planned.granted.grant, &planned.plan)?;
-    let approved = gate::pass(node, planned, None, log)?;
+    let approved = gate::pass(node, planned, gate::Waits::No, log)?;
     let applied = apply::apply(node, approved, log, brake)?;
     review(node, applied, log, brake)
 }

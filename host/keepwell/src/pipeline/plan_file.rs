@@ -233,6 +233,19 @@ impl PlanReader {
         Ok(actions)
     }
 
+    /// Where the next action stands in the file.
+    pub(super) fn place(&mut self) -> Result<u64> {
+        let place = self.file.stream_position();
+        place.map_err(|e| Error::io("read", &self.path, &e))
+    }
+
+    /// Goes on from a [`Self::place`].
+    pub(super) fn go_to(&mut self, place: u64) -> Result<()> {
+        let gone = self.file.seek(std::io::SeekFrom::Start(place));
+        gone.map(drop)
+            .map_err(|e| Error::io("read", &self.path, &e))
+    }
+
     /// Leaves out the actions before `id`.
     pub fn skip_to(&mut self, id: u64) -> Result<()> {
         for _ in 0..id {

@@ -1,26 +1,28 @@
 //! After a crash or a wait: what was under way is marked interrupted, and a plan that is approved is
 //! carried out from the journal without asking the guest again.
 
-use super::apply::{BatchDone, Hands};
+use super::apply::Hands;
+use super::gate::Waits;
 use super::own::Own;
+use super::parts::Parts;
 use super::plan_file::{PlanReader, SealedPlan};
 use super::run_log::{Halt, Observer, RunLog};
-use super::{Approved, Asked, Brake, Due, Granted, Planned};
+use super::{Approved, Brake, Due, Granted, Planned};
 use crate::config::Task;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::NodeDir;
+use keepwell_journal::{PAUSED, Reader};
 use keepwell_model::bound::Bound;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
-use keepwell_model::id::{Digest, RunId};
+use keepwell_model::id::RunId;
 use keepwell_model::report::{Report, Stage};
 use keepwell_model::state::RunState;
 use keepwell_model::units::Share;
 use keepwell_model::words::Refusal;
 use keepwell_node::quarantine::Settled;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::sync::PoisonError;
 
 /// Opens the node for a verb that changes something, and marks what a crash left unfinished.
@@ -109,17 +111,10 @@ pub fn resume(
     let report =
         Report::fold(&records).ok_or_else(|| Error::usage(format!("there is no run {run}")))?;
     let granted = resumable(&report, &records)?;
-    let plan = report
-        .plan
-        .clone()
-        .ok_or_else(|| Error::failed("the run has no plan"))?;
+    not_paused(&reader, &report.task)?;
     let waits = report.state == RunState::Waiting;
-    let summary = report
-        .summary
-        .clone()
-        .ok_or_else(|| Error::failed("the run has no summary"))?;
-    let (task, grant, code, plan) = match found_again(node, &report, plan.digest) {
-        Ok(found) => found,
+    let planned = match planned_again(node, &report, &records) {
+        Ok(planned) => planned,
         // What was asked about is no more: nobody's answer can let it through, so it ends.
         Err(gone) if waits => {
             let halt = Halt::end(
@@ -131,54 +126,86 @@ pub fn resume(
         }
         Err(gone) => return Err(gone),
     };
-    if !waits && grant.digest() != granted.digest() {
-        return Err(Error::denied(
-            "the grant of this task has changed since the plan was approved",
-        )
-        .hint(format!("`keepwell run {}` makes a new plan", report.task)));
+    let again = format!("`keepwell run {}` makes a new plan", report.task);
+    if !waits && planned.granted.grant.digest() != granted.digest() {
+        let why = "the grant of this task has changed since the plan was approved";
+        return Err(Error::denied(why).hint(again));
     }
-    let due = due_again(task, &report, &records)?;
-    let own = Own::held_by(node, &grant, &report, &records);
-    let planned = Planned {
-        granted: Granted { due, grant, code },
-        summary,
-        plan,
-        own,
-    };
+    if report
+        .glass
+        .as_ref()
+        .is_some_and(|glass| node.clock.now_ms() >= glass.until)
+    {
+        let why = "the glass was broken for a short time, which has passed";
+        return Err(Error::denied(why).hint(again));
+    }
+    // Whoever broke the glass was told of the policy's rule, and let it be overridden or not.
+    if !waits
+        && report.glass.is_none()
+        && let Some(denial) = super::gate::forbidden(node, &planned)
+    {
+        return Err(Error::from(denial));
+    }
     let _watch = super::watch::Watch::again(node, run, brake)?;
     brake.narrow(Bound::of(&records));
     let mut log = RunLog::reopen(node, report, observer);
     let ended = (|| {
         let approved = if waits {
-            super::gate::pass(node, planned, Asked::of(&records).as_ref(), &mut log)?
+            super::gate::pass(node, planned, Waits::Yes, &mut log)?
         } else {
             let next = log.report().applied.next;
             let from = log.report().applied.open.map_or(next, |(first, _)| first);
             log.tell(Event::RunResumed { from })?;
             Approved { planned }
         };
-        let applied = super::apply::apply(node, approved, &mut log, brake)?;
-        super::review(node, applied, &mut log, brake)
+        carry_on(node, approved, &mut log, brake)
     })();
     let report = log.end(ended)?;
     super::remember::remember(node, &report);
     Ok(report)
 }
 
-/// The task, what it is granted now, its code, and the plan as it was sealed.
-fn found_again<'a>(
+/// From a plan that may be applied to the end.
+pub(super) fn carry_on(
+    node: &Node,
+    approved: Approved<'_>,
+    log: &mut RunLog<'_>,
+    brake: &Brake,
+) -> Result<RunState, Halt> {
+    let applied = super::apply::apply(node, approved, log, brake)?;
+    super::review(node, applied, log, brake)
+}
+
+/// The plan as it was sealed, with the task as it is configured, granted and installed now.
+pub(super) fn planned_again<'a>(
     node: &'a Node,
     report: &Report,
-    digest: Digest,
-) -> Result<(&'a Task, Grant, File, SealedPlan)> {
+    records: &[Record],
+) -> Result<Planned<'a>> {
+    let digest = report
+        .plan
+        .as_ref()
+        .map(|plan| plan.digest)
+        .ok_or_else(|| Error::failed("the run has no plan"))?;
+    let summary = report
+        .summary
+        .clone()
+        .ok_or_else(|| Error::failed("the run has no summary"))?;
     let task = node.config.task(&report.task)?;
     let path = node.dir.run(report.run).join("plan.jsonl");
-    let sealed = SealedPlan::reopen(&path, digest)?;
+    let plan = SealedPlan::reopen(&path, digest)?;
     let plugin = crate::plugins::open(&node.dir, &node.trust, &task.file.plugin)?;
     let grant =
         crate::config::check_task(&node.config, task, &plugin).map_err(crate::config::bad)?;
     let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle)?;
-    Ok((task, grant, code, sealed))
+    let due = due_again(task, report, records)?;
+    let own = Own::held_by(node, &grant, report, records);
+    Ok(Planned {
+        granted: Granted { due, grant, code },
+        summary,
+        plan,
+        own,
+    })
 }
 
 /// The run as it was begun, with the settings that the same words would give now: when the task's
@@ -224,7 +251,7 @@ pub(super) fn settle(
 ) -> Result<(), Halt> {
     let size = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
     let batch = reader.batch(size).map_err(Halt::failed)?;
-    let mut result = BatchDone::default();
+    let mut parts = Parts::default();
     for action in &batch {
         let one = match hands.settled(action) {
             Ok(Settled::Applied) => Ok(()),
@@ -234,10 +261,19 @@ pub(super) fn settle(
             )),
             Err(refusal) => Err(refusal),
         };
-        BatchDone::settled(action, &mut result, one);
+        parts.add(action, one);
     }
     hands.sync()?;
-    log.tell(result.into_outcome(first, last))
+    parts.outcomes().try_for_each(|outcome| log.tell(outcome))
+}
+
+/// Whoever paused a task wants nothing of it to happen, be it approved or half done.
+pub(super) fn not_paused(reader: &Reader, task: &str) -> Result<()> {
+    match reader.flag(task, PAUSED)? {
+        None => Ok(()),
+        Some(reason) => Err(Error::not_now(format!("the task is paused: {reason}"))
+            .hint(format!("`keepwell task resume {task}` lets it run again"))),
+    }
 }
 
 /// The grant the run held, if its plan was approved and not finished.
@@ -264,7 +300,7 @@ fn resumable(report: &Report, records: &[Record]) -> Result<Grant> {
     }
     let approved = records
         .iter()
-        .any(|r| matches!(r.event, Event::Approved { .. }));
+        .any(|r| matches!(r.event, Event::Approved { .. } | Event::GlassBroken { .. }));
     if !approved {
         return Err(Error::usage(
             "the run stopped before its plan was approved; there is nothing to resume",
@@ -283,7 +319,7 @@ fn resumable(report: &Report, records: &[Record]) -> Result<Grant> {
     granted_to(records)
 }
 
-fn granted_to(records: &[Record]) -> Result<Grant> {
+pub(super) fn granted_to(records: &[Record]) -> Result<Grant> {
     records
         .iter()
         .find_map(|r| match &r.event {

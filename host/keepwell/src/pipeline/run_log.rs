@@ -162,7 +162,12 @@ impl<'a> RunLog<'a> {
         };
         let report = Report::begin(&record)
             .ok_or_else(|| Error::failed("a run began without its first event"))?;
-        node.journal.commit(record.clone())?;
+        node.journal.commit(record.clone()).inspect_err(|e| {
+            // A disk that hangs may take it after all, when nobody is there to run it any more.
+            if e.kind() == keepwell_journal::ErrorKind::Unavailable {
+                note_cut_off(&node.cut_off, due.run);
+            }
+        })?;
         observer.record(&record);
         Ok(Self {
             far: ProgressFile::of(&node.dir.run(due.run), due.now_ms),
@@ -260,8 +265,12 @@ impl<'a> RunLog<'a> {
 
     /// Nothing can be said of it any more; it ends as interrupted when the journal is well.
     fn cut_off(&self, error: Error) -> Error {
-        let mut runs = self.cut_off.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.push(self.report.run);
+        note_cut_off(self.cut_off, self.report.run);
         error
     }
+}
+
+fn note_cut_off(runs: &Mutex<Vec<RunId>>, run: RunId) {
+    let mut runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+    runs.push(run);
 }

@@ -1,12 +1,15 @@
-//! Undo: what a run moved aside or set goes back, last first, each batch with its own intent.
+//! Undo: what a run moved aside or set goes back, last first, each batch with its own intent. The
+//! plan is read a batch at a time from its end, so a million actions are never in memory.
 
 use super::Brake;
+use super::parts::Parts;
 use super::plan_file::PlanReader;
 use super::run_log::{Halt, Observer, RunLog};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use keepwell_journal::{Filter, Reader};
 use keepwell_model::action::{Action, Change};
-use keepwell_model::event::{Event, NotDone, Record};
+use keepwell_model::event::{Event, Record};
 use keepwell_model::id::{RootName, RunId};
 use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
@@ -14,6 +17,7 @@ use keepwell_model::words::{Code, Progress, Refusal};
 use keepwell_node::quarantine::Quarantine;
 use keepwell_node::root::Root;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 /// What to put back: everything, or chosen actions.
 #[derive(Debug, Clone)]
@@ -26,9 +30,9 @@ pub enum Which {
 pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer) -> Result<Report> {
     let _hold = node.in_hand.take(run, &Brake::default())?;
     let reader = node.journal.reader()?;
-    let records = reader.run(run)?;
-    let report =
-        Report::fold(&records).ok_or_else(|| Error::usage(format!("there is no run {run}")))?;
+    let report = reader
+        .report(run)?
+        .ok_or_else(|| Error::usage(format!("there is no run {run}")))?;
     let plan = match (&report.plan, report.applied.next) {
         (Some(plan), next) if next > 0 => plan.clone(),
         _ => {
@@ -41,46 +45,42 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
         return Err(Error::not_now("the run is under way; cancel it first"));
     }
     let path = node.dir.run(run).join("plan.jsonl");
-    let mut applied = applied_actions(&path, plan.digest, &records)?;
-    if let Which::Only(chosen) = which {
-        let known: BTreeSet<u64> = applied.iter().map(|a| a.id).collect();
-        if let Some(id) = chosen.iter().find(|id| !known.contains(id)) {
-            return Err(
-                Error::usage(format!("run {run} did not apply an action {id}"))
-                    .hint("`keepwell runs show RUN` lists what was applied and what was not"),
-            );
-        }
-        applied.retain(|a| chosen.contains(&a.id));
+    let plan = PlanReader::open(&path, plan.digest)?;
+    let applied = Applied::find(plan, report.applied.next, not_done(&reader, run)?, which)?;
+    if let Which::Only(chosen) = which
+        && let Some(id) = chosen.iter().find(|id| !applied.chosen.contains(id))
+    {
+        return Err(
+            Error::usage(format!("run {run} did not apply an action {id}"))
+                .hint("`keepwell runs show RUN` lists what was applied and what was not"),
+        );
     }
-    let state = report.state;
-    let mut hands = BTreeMap::new();
-    let mut whole = BTreeSet::new();
-    for action in &applied {
-        let Some(name) = action.change.root() else {
-            continue;
-        };
-        if hands.contains_key(name) || whole.contains(name) {
-            continue;
-        }
+    let mut back = Back {
+        node,
+        run,
+        hands: BTreeMap::new(),
+        whole: BTreeSet::new(),
+    };
+    for name in &applied.roots {
         match open(node, name, run)? {
             Ok(opened) => {
-                hands.insert(name.clone(), opened);
+                back.hands.insert(name.clone(), opened);
             }
             // An undo that left nothing behind took the folder away with it.
-            Err(gone) if gone.code == Code::Gone && undone_and_kept(&report, &records) => {
-                whole.insert(name.clone());
+            Err(gone) if gone.code == Code::Gone && undone_and_kept(&report, &reader)? => {
+                back.whole.insert(name.clone());
             }
             Err(refusal) => return Err(refusal.into()),
         }
     }
-    applied.retain(|a| a.change.root().is_none_or(|root| !whole.contains(root)));
-    if applied.is_empty() {
+    if back.hands.is_empty() && !applied.params {
         return Ok(report);
     }
+    let state = report.state;
     let mut log = RunLog::reopen(node, report, observer);
-    let ended = put_back(node, run, &applied, &hands, &mut log);
+    let ended = back.put_back(applied, &mut log);
     let ended = ended.and_then(|()| {
-        for (_, quarantine) in hands.values() {
+        for (_, quarantine) in back.hands.values() {
             quarantine.finish_undo()?;
         }
         Ok(state)
@@ -88,10 +88,41 @@ pub fn undo(node: &Node, run: RunId, which: &Which, observer: &mut dyn Observer)
     log.end(ended)
 }
 
+fn records(
+    reader: &Reader,
+    run: RunId,
+    kind: &str,
+    each: &mut dyn FnMut(Record) -> ControlFlow<()>,
+) -> Result<()> {
+    let filter = Filter {
+        run: Some(run),
+        kinds: vec![kind.to_owned()],
+        ..Filter::default()
+    };
+    reader.records(&filter, &mut |_, record| each(record))?;
+    Ok(())
+}
+
+/// What the journal says was reached and not done.
+fn not_done(reader: &Reader, run: RunId) -> Result<BTreeSet<u64>> {
+    let mut all = BTreeSet::new();
+    records(reader, run, "outcome", &mut |record| {
+        if let Event::Outcome { not_done, .. } = record.event {
+            all.extend(not_done.into_iter().map(|n| n.action));
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
+}
+
 /// Whether what is not in quarantine is back in its place: it was undone, and nothing expired.
-fn undone_and_kept(report: &Report, records: &[Record]) -> bool {
-    let expired = |r: &Record| matches!(r.event, Event::ExpiryIntended { .. });
-    report.undone.is_some() && !records.iter().any(expired)
+fn undone_and_kept(report: &Report, reader: &Reader) -> Result<bool> {
+    let mut kept = report.undone.is_some();
+    records(reader, report.run, "expiry-intended", &mut |_| {
+        kept = false;
+        ControlFlow::Break(())
+    })?;
+    Ok(kept)
 }
 
 /// The outer error is the node's, the inner one the quarantine folder's.
@@ -104,102 +135,144 @@ fn open(node: &Node, name: &RootName, run: RunId) -> Result<Result<(Root, Quaran
     Ok(Quarantine::open(&root, run).map(|quarantine| (root, quarantine)))
 }
 
-/// The actions of the plan that the journal says, or does not deny, were done.
-fn applied_actions(
-    path: &std::path::Path,
-    digest: keepwell_model::id::Digest,
-    records: &[Record],
-) -> Result<Vec<Action>> {
-    let mut reached = 0;
-    let mut not_done = BTreeSet::new();
-    for record in records {
-        match &record.event {
-            Event::Intended { last, .. } => reached = last + 1,
-            Event::Outcome {
-                last,
-                not_done: these,
-                ..
-            } => {
-                reached = last + 1;
-                not_done.extend(these.iter().map(|n| n.action));
-            }
-            _ => {}
-        }
-    }
-    let mut reader = PlanReader::open(path, digest)?;
-    let mut applied = vec![];
-    while let Some(action) = reader.next_action()? {
-        if action.id >= reached {
-            break;
-        }
-        if !not_done.contains(&action.id) {
-            applied.push(action);
-        }
-    }
-    Ok(applied)
+/// The actions of the plan that the journal says, or does not deny, were done; where each batch of
+/// them begins in the file.
+struct Applied {
+    plan: PlanReader,
+    /// The place in the file of each batch.
+    batches: Vec<u64>,
+    /// The first action that was never intended.
+    next: u64,
+    not_done: BTreeSet<u64>,
+    only: Option<BTreeSet<u64>>,
+    /// Those of `only` that are there.
+    chosen: BTreeSet<u64>,
+    roots: BTreeSet<RootName>,
+    /// Some of them set parameters.
+    params: bool,
+    total: u64,
 }
 
-fn put_back(
-    node: &Node,
-    run: RunId,
-    applied: &[Action],
-    hands: &BTreeMap<RootName, (Root, Quarantine)>,
-    log: &mut RunLog<'_>,
-) -> Result<(), Halt> {
-    let total = applied.len() as u64;
-    let mut so_far = 0;
-    for batch in applied.rchunks(super::apply::BATCH) {
-        let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
-            continue;
+impl Applied {
+    fn find(plan: PlanReader, next: u64, not_done: BTreeSet<u64>, which: &Which) -> Result<Self> {
+        let only = match which {
+            Which::All => None,
+            Which::Only(chosen) => Some(chosen.clone()),
         };
-        let (first, last) = (first.id, last.id);
-        log.tell(Event::UndoIntended { first, last })?;
-        let mut not_done = vec![];
-        for action in batch.iter().rev() {
-            let undone = match &action.change {
-                Change::Quarantine { .. } | Change::QuarantineTree { .. } => one(hands, action),
-                Change::ConfigWrite(_) => match super::changes::undo(node, run, action) {
-                    Ok(event) => {
-                        log.tell(event)?;
-                        Ok(())
+        let mut this = Self {
+            plan,
+            batches: vec![],
+            next,
+            not_done,
+            only,
+            chosen: BTreeSet::new(),
+            roots: BTreeSet::new(),
+            params: false,
+            total: 0,
+        };
+        loop {
+            let at = this.plan.place()?;
+            let batch = this.plan.batch(super::apply::BATCH)?;
+            if batch.first().is_none_or(|action| action.id >= next) {
+                return Ok(this);
+            }
+            this.batches.push(at);
+            for action in &batch {
+                if !this.takes(action.id) {
+                    continue;
+                }
+                this.total += 1;
+                if this.only.is_some() {
+                    this.chosen.insert(action.id);
+                }
+                match action.change.root() {
+                    Some(root) if this.roots.contains(root) => {}
+                    Some(root) => {
+                        this.roots.insert(root.clone());
                     }
-                    Err(refusal) => Err(refusal),
-                },
-            };
-            if let Err(refusal) = undone {
-                let code = refusal.code.as_str().to_owned();
-                not_done.push(NotDone {
-                    action: action.id,
-                    code,
-                    why: refusal.message,
-                });
+                    None => this.params = true,
+                }
             }
         }
-        for (_, quarantine) in hands.values() {
-            quarantine.sync()?;
-        }
-        so_far += batch.len() as u64;
-        let done = (batch.len() - not_done.len()) as u64;
-        log.tell(Event::UndoOutcome {
-            first,
-            last,
-            done,
-            not_done,
-        })?;
-        log.progress(&Progress {
-            done: so_far,
-            total,
-            unit: "actions".into(),
-            note: "putting back".into(),
-        });
     }
-    Ok(())
+
+    fn takes(&self, id: u64) -> bool {
+        let wanted = self.only.as_ref().is_none_or(|only| only.contains(&id));
+        id < self.next && wanted && !self.not_done.contains(&id)
+    }
+
+    /// The batch before the one that was asked for last.
+    fn batch_before(&mut self) -> Result<Option<Vec<Action>>> {
+        let Some(at) = self.batches.pop() else {
+            return Ok(None);
+        };
+        self.plan.go_to(at)?;
+        let mut batch = self.plan.batch(super::apply::BATCH)?;
+        batch.retain(|action| self.takes(action.id));
+        Ok(Some(batch))
+    }
 }
 
-fn one(hands: &BTreeMap<RootName, (Root, Quarantine)>, action: &Action) -> Result<(), Refusal> {
-    let root = action.change.root();
-    let (_, quarantine) = root
-        .and_then(|root| hands.get(root))
-        .ok_or_else(|| Refusal::denied("its root is not there"))?;
-    quarantine.undo(action).map(|_| ())
+/// The actuators of one undo.
+struct Back<'a> {
+    node: &'a Node,
+    run: RunId,
+    hands: BTreeMap<RootName, (Root, Quarantine)>,
+    /// Roots in which everything is back already.
+    whole: BTreeSet<RootName>,
+}
+
+impl Back<'_> {
+    fn put_back(&self, mut applied: Applied, log: &mut RunLog<'_>) -> Result<(), Halt> {
+        let mut so_far = 0;
+        while let Some(mut batch) = applied.batch_before().map_err(Halt::failed)? {
+            let all = batch.len() as u64;
+            batch.retain(|a| {
+                a.change
+                    .root()
+                    .is_none_or(|root| !self.whole.contains(root))
+            });
+            so_far += all;
+            let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+                continue;
+            };
+            let (first, last) = (first.id, last.id);
+            log.tell(Event::UndoIntended { first, last })?;
+            let mut parts = Parts::default();
+            for action in batch.iter().rev() {
+                parts.add(action, self.one(action, log)?);
+            }
+            for (_, quarantine) in self.hands.values() {
+                quarantine.sync()?;
+            }
+            for outcome in parts.undo_outcomes() {
+                log.tell(outcome)?;
+            }
+            log.progress(&Progress {
+                done: so_far,
+                total: applied.total,
+                unit: "actions".into(),
+                note: "putting back".into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn one(&self, action: &Action, log: &mut RunLog<'_>) -> Result<Result<(), Refusal>, Halt> {
+        match &action.change {
+            Change::Quarantine { .. } | Change::QuarantineTree { .. } => Ok(self.move_back(action)),
+            Change::ConfigWrite(_) => match super::changes::undo(self.node, self.run, action) {
+                Ok(event) => log.tell(event).map(Ok),
+                Err(refusal) => Ok(Err(refusal)),
+            },
+        }
+    }
+
+    fn move_back(&self, action: &Action) -> Result<(), Refusal> {
+        let root = action.change.root();
+        let (_, quarantine) = root
+            .and_then(|root| self.hands.get(root))
+            .ok_or_else(|| Refusal::denied("its root is not there"))?;
+        quarantine.undo(action).map(|_| ())
+    }
 }

@@ -3,10 +3,11 @@
 use super::{GREEN, RED, YELLOW, paint};
 use crate::clock;
 use keepwell_model::event::Mode;
+use keepwell_model::glass::Glass;
 use keepwell_model::report::{Report, StateKept};
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::units::Bytes;
-use keepwell_model::words::{Level, Severity};
+use keepwell_model::words::{Level, Severity, printable};
 use std::fmt::Write as _;
 
 /// Findings shown one by one; all are in the JSON.
@@ -73,6 +74,9 @@ pub fn report_lines(report: &Report) -> String {
     if let Some(hint) = &report.hint {
         say("hint", hint.clone());
     }
+    if let Some(glass) = &report.glass {
+        say("GLASS", glass_line(glass));
+    }
     if report.state == RunState::Waiting {
         let run = report.run.short();
         say(
@@ -81,10 +85,7 @@ pub fn report_lines(report: &Report) -> String {
         );
     }
     if let Some(summary) = &report.summary {
-        say(
-            "says",
-            keepwell_model::words::printable(&summary.line, 1_000),
-        );
+        say("says", printable(&summary.line, 1_000));
     }
     for finding in report.findings.iter().take(SHOWN) {
         let (word, colour) = match finding.severity {
@@ -147,6 +148,23 @@ pub fn report_lines(report: &Report) -> String {
         format!("{} of task {}{plugin}", report.run.short(), report.task),
     );
     out
+}
+
+fn glass_line(glass: &Glass) -> String {
+    let by = format!(
+        "broken by user {} at {} over {}: {}",
+        glass.by,
+        clock::readable(glass.at),
+        printable(&glass.over, 200),
+        printable(&glass.reason, 1_000)
+    );
+    match &glass.acknowledged {
+        None => format!("{by}; {}", paint("nobody else has looked at it", RED)),
+        Some(seen) => {
+            let what = printable(&seen.reason, 1_000);
+            format!("{by}; seen by user {}: {what}", seen.by)
+        }
+    }
 }
 
 fn plan_and_apply(report: &Report, say: &mut impl FnMut(&str, String)) {

@@ -196,6 +196,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
                 who: None,
             })
             .collect(),
+        ..Policy::default()
     })
 }
 

@@ -6,9 +6,8 @@ use proptest::prelude::*;
 pub(crate) fn rules(json: serde_json::Value) -> Policy {
     let rules: Vec<Rule> = serde_json::from_value(json).unwrap();
     Policy {
-        destructive_without_asking: false,
-        any_clock: false,
         rules,
+        ..Policy::default()
     }
 }
 
@@ -237,10 +236,10 @@ proptest! {
     #[test]
     fn no_rule_loosens_another(list in proptest::collection::vec(any_rule(), 1..6)) {
         for class in [Class::Read, Class::Reversible, Class::Destructive] {
-            let all = Policy { destructive_without_asking: false, any_clock: false, rules: list.clone() };
+            let all = Policy { destructive_without_asking: false, rules: list.clone(), ..Policy::default() };
             let ruling = all.rule_on(on(class));
             for rule in list.iter().filter(|r| r.matches(on(class))) {
-                let alone = Policy { destructive_without_asking: false, any_clock: false, rules: vec![rule.clone()] };
+                let alone = Policy { destructive_without_asking: false, rules: vec![rule.clone()], ..Policy::default() };
                 prop_assert!(at_least_as_strict(&ruling, &alone.rule_on(on(class))));
             }
             if let Ruling::Approve(needs) = &ruling {

@@ -19,6 +19,11 @@ pub const VERBS: &[(&str, Role)] = &[
     ("audit verify", Role::Auditor),
     ("baseline forget", Role::Operator),
     ("baseline make", Role::Operator),
+    // Who did it is not who acknowledges it.
+    ("break-glass ack", Role::Approver),
+    // The policy names who may, by itself.
+    ("break-glass apply", Role::Viewer),
+    ("break-glass list", Role::Viewer),
     ("config check", Role::Viewer),
     ("config show", Role::Viewer),
     ("daemon reload", Role::Operator),

@@ -2,6 +2,7 @@
 //! applied as they were stored, and only then.
 
 mod attacks;
+mod glass;
 mod roles;
 mod scene;
 

@@ -11,20 +11,24 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 // Users without accounts: the roles are by number.
-const STRANGER: u32 = 65_531;
-const APPROVER: u32 = 65_532;
-const OPERATOR: u32 = 65_533;
-const VIEWER: u32 = 65_534;
+pub(super) const STRANGER: u32 = 65_531;
+pub(super) const APPROVER: u32 = 65_532;
+pub(super) const OPERATOR: u32 = 65_533;
+pub(super) const VIEWER: u32 = 65_534;
 
 /// A node whose daemon everybody reaches, and a folder for its socket.
-struct Open {
-    scene: Scene,
+pub(super) struct Open {
+    pub(super) scene: Scene,
     folder: TempDir,
 }
 
 impl Open {
-    /// `None` where this process cannot become others.
     fn new() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// `None` where this process cannot become others. `more` is TOML.
+    pub(super) fn with(more: &str) -> Option<Self> {
         if !rustix::process::getuid().is_root() {
             eprintln!("SKIPPED: only root can be other users");
             return None;
@@ -35,7 +39,7 @@ impl Open {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let scene = Scene::new(&format!(
-            "{WAIT}peer-suffices = true\n[roles]\nviewer = {{ users = [{VIEWER}] }}\noperator = {{ users = [{OPERATOR}] }}\napprover = {{ users = [{APPROVER}, {OPERATOR}] }}\n[daemon]\nsocket = {:?}\n",
+            "{WAIT}peer-suffices = true\n{more}[roles]\nviewer = {{ users = [{VIEWER}] }}\noperator = {{ users = [{OPERATOR}] }}\napprover = {{ users = [{APPROVER}, {OPERATOR}] }}\n[daemon]\nsocket = {:?}\n",
             folder.path().join("keepwell.sock")
         ));
         Some(Self { scene, folder })
@@ -45,7 +49,7 @@ impl Open {
         self.folder.path().join("keepwell.sock")
     }
 
-    fn ask(&self, uid: u32, args: &[&str]) -> Output {
+    pub(super) fn ask(&self, uid: u32, args: &[&str]) -> Output {
         keepwell_as(uid, &self.socket(), args)
     }
 }

@@ -121,6 +121,28 @@ pub(crate) fn keepwell_as(uid: u32, socket: &Path, args: &[&str]) -> Output {
     finish(command.spawn().unwrap(), began)
 }
 
+/// The program at a terminal at which somebody types this and presses return.
+pub(crate) fn keepwell_typing(node: &Path, args: &[&str], typed: &str) -> Output {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let began = Instant::now();
+    let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&keyboard).unwrap();
+    unlockpt(&keyboard).unwrap();
+    let name = ptsname(&keyboard, vec![]).unwrap().into_string().unwrap();
+    let mut options = std::fs::OpenOptions::new();
+    let noctty = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
+    let terminal = options.read(true).write(true).custom_flags(noctty);
+    let terminal = terminal.open(name).unwrap();
+    let mut command = alone(Command::new(binary()));
+    command.arg("--node").arg(node).args(args).stdin(terminal);
+    let child = command.spawn().unwrap();
+    let line = format!("{typed}\n");
+    let mut keys = std::fs::File::from(keyboard);
+    std::io::Write::write_all(&mut keys, line.as_bytes()).unwrap();
+    finish(child, began)
+}
+
 fn finish(mut child: Child, began: Instant) -> Output {
     let out = drain(child.stdout.take().unwrap());
     let err = drain(child.stderr.take().unwrap());
