@@ -316,3 +316,33 @@ fn a_quota_above_its_ceiling_is_refused_before_anything_starts() {
         .exits(78)
         .says(&["needs `state`", "state = {}"]);
 }
+
+/// The health checks remember where they may: what lasts is told, what passes is not.
+#[test]
+fn a_full_disk_is_told_once_it_stays_full_where_the_check_may_remember() {
+    let node = Node::new(shared());
+    let task = "plugin = 'health'\n[grant]\nmetrics = {}\n";
+    node.task("resource-check", task);
+    let found = |bound: &str| {
+        let warn = format!("disk-warn={bound}");
+        let run = [
+            "run",
+            "resource-check",
+            "--set",
+            &warn,
+            "--set",
+            "disk-crit=100",
+        ];
+        let out = node.keepwell(&[&run[..], &["-o", "json"]].concat());
+        let findings = out.report().findings;
+        findings.iter().any(|f| f.id == "resource-disk")
+    };
+    // Every disk has something on it, so 0 percent is too much.
+    assert!(found("0"), "without a memory, at once");
+    node.task("resource-check", &format!("{task}state = {{}}\n"));
+    assert!(!found("100"));
+    assert!(!found("0"), "it may pass");
+    assert!(found("0"), "it stays");
+    assert!(found("100"), "it may come back");
+    assert!(!found("100"), "it is well");
+}
