@@ -281,19 +281,26 @@ fn a_broken_file_refuses_the_calls_and_nothing_else() {
     let node = scene();
     node.task("honest", "plugin = 'hostile'\n");
     counts(&node, 1);
-    let file = node.dir().join("state/tasks.db");
-    let whole = std::fs::read(&file).unwrap();
+    let state = node.dir().join("state");
+    let (file, log) = (state.join("tasks.db"), state.join("tasks.db-wal"));
+    let whole = (std::fs::read(&file).unwrap(), std::fs::read(&log).unwrap());
+    // What was written last may lie in the log alone, and would be read from there.
+    std::fs::remove_file(&log).unwrap();
     std::fs::write(&file, [0xff; 4096]).unwrap();
     let (out, report) = node.run("count");
     out.exits(1);
     assert!(report.reason.unwrap().contains("tasks.db"));
+    let doctor = node.keepwell(&["doctor", "--only", "node.task", "-o", "json"]);
+    let said = doctor.exits(1).json();
+    assert_eq!(said[0]["level"], "bad", "{said}");
     node.run("honest").0.exits(0);
     assert_eq!(
         std::fs::read(&file).unwrap(),
         [0xff; 4096],
         "it is nobody's to replace"
     );
-    std::fs::write(&file, whole).unwrap();
+    std::fs::write(&file, whole.0).unwrap();
+    std::fs::write(&log, whole.1).unwrap();
     counts(&node, 2);
 }
 
