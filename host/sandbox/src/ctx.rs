@@ -54,6 +54,7 @@ pub(crate) struct Ctx {
     pub(crate) root_infos: Option<Vec<crate::interface::bindings::storage::RootInfo>>,
     in_use: Option<Arc<InUse>>,
     calls: Vec<Call>,
+    calls_told: Instant,
     /// Calls that are only counted, and how many of them are told the next time.
     more_calls: u64,
     more_due: u64,
@@ -124,6 +125,7 @@ impl Ctx {
             root_infos: None,
             in_use: None,
             calls: Vec::new(),
+            calls_told: Instant::now(),
             more_calls: 0,
             more_due: BATCH as u64,
             progress: Seldom::new(),
@@ -211,7 +213,8 @@ impl Ctx {
         if let Some(state) = self.checkpoint.take(checkpoint_every(self.meter.wall())) {
             self.wire.tell(Told::Checkpointed(state))?;
         }
-        if self.calls.is_empty() {
+        // Each telling is a record: a task that asks and asks must not make one of each call.
+        if self.calls.is_empty() || self.calls_told.elapsed() < OFTEN {
             return Ok(());
         }
         self.tell_calls()
@@ -221,6 +224,7 @@ impl Ctx {
     pub(crate) fn tell_calls(&mut self) -> Result<(), FrameError> {
         let calls = std::mem::take(&mut self.calls);
         let more = std::mem::take(&mut self.more_calls);
+        self.calls_told = Instant::now();
         if calls.is_empty() && more == 0 {
             return Ok(());
         }

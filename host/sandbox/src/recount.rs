@@ -31,6 +31,9 @@ pub(crate) const CALLS_KEPT: u64 = 10_000;
 const COUNTS_MAX: u64 = 64;
 /// Refusals told one by one: each becomes a record. Further ones are counted among the calls.
 pub(crate) const REFUSALS_KEPT: u64 = 1_000;
+/// Names of shards a run may tell of: those of a million are a tenth of it. They are kept, and a
+/// worker that is not ours could invent them without end.
+const VERIFIED_MAX_BYTES: u64 = 1 << 30;
 /// As the contract says of `quarantine`.
 pub(crate) const PROPOSALS_MAX: usize = 4_096;
 /// Progress comes at most this often.
@@ -90,6 +93,7 @@ pub(crate) struct Recount<'a> {
     progressed: u64,
     checkpointed: Option<Duration>,
     checkpointed_early: u64,
+    verified_bytes: u64,
     ready: bool,
 }
 
@@ -106,6 +110,7 @@ impl<'a> Recount<'a> {
             progressed: 0,
             checkpointed: None,
             checkpointed_early: 0,
+            verified_bytes: 0,
             ready: false,
         }
     }
@@ -205,6 +210,11 @@ impl<'a> Recount<'a> {
                     .any(|name| name.as_str() == store)
                 {
                     return Err(Excess::Protocol("it verified a store that was not granted"));
+                }
+                let names = remembered.iter().map(|r| &r.shard).chain(&gone);
+                self.verified_bytes += names.map(|name| name.len() as u64).sum::<u64>();
+                if self.verified_bytes > VERIFIED_MAX_BYTES {
+                    return Err(Excess::Protocol("it told of too many shards"));
                 }
                 Told::Verified {
                     store,

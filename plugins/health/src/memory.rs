@@ -7,7 +7,7 @@ use keepwell_sdk::levels::Level;
 use keepwell_sdk::prelude::*;
 use keepwell_sdk::state::VALUE_MAX_BYTES;
 use serde::{Deserializer, Serialize, de::Error};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// Everything lies under this key, so that a run reads once and writes at most once.
 const KEY: &str = "seen";
@@ -42,7 +42,7 @@ enum Known {
 struct Past {
     told: Known,
     /// The last runs', oldest first.
-    read: VecDeque<Known>,
+    read: Vec<Known>,
 }
 
 /// All that is remembered. What was well for long is not in it.
@@ -116,15 +116,14 @@ impl Past {
     fn beginning(read: Known) -> Self {
         Self {
             told: read,
-            read: VecDeque::from([read]),
+            read: vec![read],
         }
     }
 
     fn then(mut self, read: Known, fire_after: Runs, clear_after: Runs) -> Self {
-        self.read.push_back(read);
-        while self.read.len() > fire_after.0.max(clear_after.0) {
-            self.read.pop_front();
-        }
+        self.read.push(read);
+        let kept = fire_after.0.max(clear_after.0);
+        self.read.drain(..self.read.len().saturating_sub(kept));
         let last = |runs: Runs| self.read.iter().rev().take(runs.0);
         let enough = |runs: Runs| self.read.len() >= runs.0;
         let least = last(fire_after).min().filter(|_| enough(fire_after));

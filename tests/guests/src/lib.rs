@@ -54,6 +54,7 @@ mod spin;
 mod spin_in_host_calls;
 mod state_denied;
 mod state_flood;
+mod state_hoard;
 mod trap;
 
 use absurd_lengths::AbsurdLengths;
@@ -88,6 +89,7 @@ use spin::Spin;
 use spin_in_host_calls::SpinInHostCalls;
 use state_denied::StateDenied;
 use state_flood::StateFlood;
+use state_hoard::StateHoard;
 use trap::Trap;
 
 keepwell_sdk::plugin!(
@@ -126,6 +128,7 @@ keepwell_sdk::plugin!(
         SpinInHostCalls,
         StateDenied,
         StateFlood,
+        StateHoard,
         Trap,
     ]
 );

@@ -281,19 +281,26 @@ fn a_broken_file_refuses_the_calls_and_nothing_else() {
     let node = scene();
     node.task("honest", "plugin = 'hostile'\n");
     counts(&node, 1);
-    let file = node.dir().join("state/tasks.db");
-    let whole = std::fs::read(&file).unwrap();
+    let state = node.dir().join("state");
+    let (file, log) = (state.join("tasks.db"), state.join("tasks.db-wal"));
+    let whole = (std::fs::read(&file).unwrap(), std::fs::read(&log).unwrap());
+    // What was written last may lie in the log alone, and would be read from there.
+    std::fs::remove_file(&log).unwrap();
     std::fs::write(&file, [0xff; 4096]).unwrap();
     let (out, report) = node.run("count");
     out.exits(1);
     assert!(report.reason.unwrap().contains("tasks.db"));
+    let doctor = node.keepwell(&["doctor", "--only", "node.task", "-o", "json"]);
+    let said = doctor.exits(1).json();
+    assert_eq!(said[0]["level"], "bad", "{said}");
     node.run("honest").0.exits(0);
     assert_eq!(
         std::fs::read(&file).unwrap(),
         [0xff; 4096],
         "it is nobody's to replace"
     );
-    std::fs::write(&file, whole).unwrap();
+    std::fs::write(&file, whole.0).unwrap();
+    std::fs::write(&log, whole.1).unwrap();
     counts(&node, 2);
 }
 
@@ -315,4 +322,34 @@ fn a_quota_above_its_ceiling_is_refused_before_anything_starts() {
     node.keepwell(&["config", "check"])
         .exits(78)
         .says(&["needs `state`", "state = {}"]);
+}
+
+/// The health checks remember where they may: what lasts is told, what passes is not.
+#[test]
+fn a_full_disk_is_told_once_it_stays_full_where_the_check_may_remember() {
+    let node = Node::new(shared());
+    let task = "plugin = 'health'\n[grant]\nmetrics = {}\n";
+    node.task("resource-check", task);
+    let found = |bound: &str| {
+        let warn = format!("disk-warn={bound}");
+        let run = [
+            "run",
+            "resource-check",
+            "--set",
+            &warn,
+            "--set",
+            "disk-crit=100",
+        ];
+        let out = node.keepwell(&[&run[..], &["-o", "json"]].concat());
+        let findings = out.report().findings;
+        findings.iter().any(|f| f.id == "resource-disk")
+    };
+    // Every disk has something on it, so 0 percent is too much.
+    assert!(found("0"), "without a memory, at once");
+    node.task("resource-check", &format!("{task}state = {{}}\n"));
+    assert!(!found("100"));
+    assert!(!found("0"), "it may pass");
+    assert!(found("0"), "it stays");
+    assert!(found("100"), "it may come back");
+    assert!(!found("100"), "it is well");
 }

@@ -5,6 +5,7 @@ use crate::config;
 use crate::error::Result;
 use crate::plugins;
 use crate::show::{GREEN, RED, YELLOW, paint};
+use keepwell_journal::measurements::TaskStateReader;
 use keepwell_model::state::Exit;
 use serde::Serialize;
 
@@ -206,7 +207,28 @@ fn node(global: &Global) -> Vec<Check> {
             )),
         }
     }
+    checks.extend(task_states(&dir));
     checks
+}
+
+/// What tasks keep for themselves; nothing while none keeps anything.
+fn task_states(dir: &crate::node_dir::NodeDir) -> Option<Check> {
+    let usage = match TaskStateReader::open(&dir.state()) {
+        Ok(None) => return None,
+        Ok(Some(reader)) => reader.usage(),
+        Err(e) => Err(e),
+    };
+    Some(match usage {
+        Ok(usage) => {
+            let count = usage.iter().filter(|u| u.keys > 0).count();
+            let says = format!("{count} tasks keep something for themselves");
+            check("node.task-states", Level::Ok, says, None)
+        }
+        Err(e) => {
+            let says = crate::error::chain(&e);
+            check("node.task-states", Level::Bad, says, e.hint())
+        }
+    })
 }
 
 fn key_mode(dir: &crate::node_dir::NodeDir) -> Check {

@@ -160,3 +160,26 @@ fn state_is_asked_for_only_where_it_is_granted_and_only_with_keys() {
     assert!(recount.check(&set(VALUE_MAX_BYTES)).is_ok());
     assert!(recount.check(&set(VALUE_MAX_BYTES + 1)).is_err());
 }
+
+/// What is remembered of a store is kept in a database.
+#[test]
+fn a_flood_of_invented_shards_ends_the_worker() {
+    use keepwell_model::store::{StoreConfig, StoreKind};
+    let mut assignment = Assignment::describe(Limits::default(), true);
+    let store = StoreConfig {
+        kind: StoreKind::Oci,
+        path: "/store".into(),
+        layout: None,
+        list: None,
+    };
+    let name = keepwell_model::id::StoreName::new("store").unwrap();
+    assignment.stores.insert(name, store);
+    let mut recount = ready(&assignment);
+    let invented = || Told::Verified {
+        store: "store".into(),
+        remembered: vec![],
+        gone: vec!["x".repeat(8 << 20)],
+    };
+    let passed = (0..1_000).find(|_| recount.admit(invented(), OFTEN).is_err());
+    assert_eq!(passed, Some(128));
+}

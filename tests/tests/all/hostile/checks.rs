@@ -56,6 +56,15 @@ pub(super) fn quotas_of_state_hold(node: &Node, report: &Report) {
     assert!(listed[0]["bytes"].as_u64().unwrap() <= 1 << 20);
 }
 
+/// 255 values with their keys are within 16 MiB; what the host holds of them was measured.
+pub(super) fn sixteen_mebibytes_are_kept(node: &Node, report: &Report) {
+    assert_eq!(data(report)["kept"], 255);
+    assert_eq!(report.state_kept.as_ref().unwrap().set, 255);
+    let show = ["task", "state", "show", "state-hoard", "-o", "json"];
+    let shown = node.keepwell(&show).exits(0).json();
+    assert_eq!(shown.as_array().unwrap().len(), 255);
+}
+
 pub(super) fn state_is_denied(node: &Node, report: &Report) {
     assert_eq!(data(report)["codes"], serde_json::json!(vec!["denied"; 6]));
     let hint = report.refusals[0].hint.as_ref().unwrap();

@@ -77,6 +77,7 @@ hostile! {
     checkpoint_flood: "checkpoint-flood" => Case::limited(LimitName::Call).memory_mib(64).check(checks::few_checkpoints);
     config_outside: "config-outside" => Case::done().memory_mib(64).grant(&[CONFIG]).check(checks::only_what_may_be_set);
     state_flood: "state-flood" => Case::done().grant(&[STATE]).check(checks::quotas_of_state_hold);
+    state_hoard: "state-hoard" => Case::done().grant(&["state = { max-bytes = '16MiB' }\n"]).check(checks::sixteen_mebibytes_are_kept);
     state_denied: "state-denied" => Case::done().check(checks::state_is_denied);
     count: "count" => Case::done().grant(&[STATE]).check(checks::runs_are_counted);
     absurd_lengths: "absurd-lengths" => Case::done().grant(&[METRICS, STORAGE]).check(checks::lengths_are_bounded);
