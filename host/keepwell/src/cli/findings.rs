@@ -21,14 +21,10 @@ pub(crate) struct Args {
     #[arg(long)]
     all: bool,
     /// Only this severe or worse: info, warning or critical.
-    #[arg(long, value_parser = severity)]
+    #[arg(long, value_parser = super::word::<Severity>)]
     severity: Option<Severity>,
     #[arg(long, default_value_t = 100)]
     limit: u64,
-}
-
-fn severity(text: &str) -> Result<Severity, String> {
-    serde_json::from_value(text.into()).map_err(|_| "expected info, warning or critical".into())
 }
 
 /// Exits 1 when something critical is open and 3 when something else is, as a check does.
