@@ -18,8 +18,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <chore>
 
-  demo [--daemon]         build, then watch real maintenance on a node under target/demo; with
-                          --daemon also schedules, and a plan that waits for a second person
+  demo [--short]          build, then watch real maintenance on a node under target/demo, and half
+                          a minute of its daemon: schedules, a plan that waits for a second
+                          person, a tuning that takes itself back; --short leaves that out
   test                    build what the tests need, run all of them, then fmt and clippy
   dist                    an optimized target/dist: bin/keepwell and bundles/*.kwb
   bench [--quick] [--only NAME]

@@ -144,7 +144,7 @@ impl Approvers {
     }
 
     /// Sorted by name, keys as `ed25519:…`. Comments of a file that was parsed are not kept.
-    pub fn to_toml(&self) -> String {
+    pub fn to_toml(&self) -> Result<String, ApproversError> {
         let approvers = self.0.iter().map(|(name, one)| {
             let written = WrittenEntry {
                 key: one.key.to_string(),
@@ -157,8 +157,9 @@ impl Approvers {
         let written = Written {
             approvers: approvers.collect(),
         };
-        // Strings, numbers, dates and tables are all TOML has a form for.
-        toml::to_string(&written).unwrap_or_default()
+        // An empty text would be a good file of approvers that names nobody.
+        toml::to_string(&written)
+            .map_err(|e| ApproversError::new(format!("it has no form in TOML: {e}"), None))
     }
 
     /// Admits a key under a new name. Neither a name nor a key may be there already.

@@ -33,6 +33,8 @@ pub struct LockEntry {
 pub enum LockError {
     #[error("it is not a lock file: {0}; restore it, or install the plugins again")]
     Toml(String),
+    #[error("it has no form in TOML: {0}")]
+    Unwritable(String),
     #[error("version `{version}` of plugin `{name}` is not MAJOR.MINOR.PATCH; install it again")]
     Version { name: PluginName, version: String },
     #[error("plugin `{name}` {version} stands twice; remove one of the two")]
@@ -84,12 +86,12 @@ impl Lock {
     }
 
     /// Sorted, so that two nodes with the same plugins differ in times alone.
-    pub fn to_toml(&self) -> String {
+    pub fn to_toml(&self) -> Result<String, LockError> {
         let file = File {
             plugin: self.0.clone(),
         };
-        // Every number fits: releases are bounded and times stay below 2^63 for long.
-        toml::to_string(&file).unwrap_or_default()
+        // An empty text would be a good lock file of a node without plugins.
+        toml::to_string(&file).map_err(|e| LockError::Unwritable(e.to_string()))
     }
 
     /// Adds an entry; gives back the one of the same name and version it replaced.
@@ -163,7 +165,7 @@ mod tests {
         for absent in ["", "clea", "clean@", "clean@1.0.0", "sha256:00"] {
             assert_eq!(lock.find(absent), None, "{absent}");
         }
-        let text = lock.to_toml();
+        let text = lock.to_toml().unwrap();
         assert_eq!(Lock::parse(&text).unwrap(), lock);
         assert!(
             text.find("audit") < text.find("0.2.0") && text.find("0.9.0") < text.find("0.10.0")
@@ -175,11 +177,22 @@ mod tests {
         assert!(lock.remove(&name, "0.9.0").is_none());
     }
 
+    /// TOML's numbers end at 2^63; the answer to a larger one is not an empty file.
+    #[test]
+    fn what_cannot_be_written_is_an_error() {
+        let mut lock = Lock::default();
+        lock.insert(LockEntry {
+            installed_ms: u64::MAX,
+            ..entry("clean", "0.1.0")
+        });
+        assert!(matches!(lock.to_toml(), Err(LockError::Unwritable(_))));
+    }
+
     #[test]
     fn odd_files_are_refused() {
         let mut lock = Lock::default();
         lock.insert(entry("clean", "0.1.0"));
-        let text = lock.to_toml();
+        let text = lock.to_toml().unwrap();
         assert!(matches!(
             Lock::parse(&text.repeat(2)),
             Err(LockError::Twice { .. })

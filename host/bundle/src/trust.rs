@@ -115,7 +115,7 @@ impl Trust {
     }
 
     /// Sorted by name. Comments of a file that was parsed are not kept.
-    pub fn to_toml(&self) -> String {
+    pub fn to_toml(&self) -> Result<String, TrustError> {
         let keys = self.0.iter().map(|(name, key)| {
             let written = WrittenKey {
                 public: key.public.to_string(),
@@ -128,8 +128,9 @@ impl Trust {
         let written = Written {
             keys: keys.collect(),
         };
-        // Strings, lists of strings and tables are all TOML has a form for.
-        toml::to_string(&written).unwrap_or_default()
+        // An empty text would be a good trust file that trusts nobody.
+        toml::to_string(&written)
+            .map_err(|e| TrustError::new(format!("it has no form in TOML: {e}"), None))
     }
 
     /// Admits a key under a new name. Neither a name nor a key may be there already.
@@ -230,11 +231,11 @@ mod tests {
     #[test]
     fn read_written_and_read_again() {
         let trust = Trust::parse(&text()).unwrap();
-        assert_eq!(trust.to_toml(), text());
+        assert_eq!(trust.to_toml().unwrap(), text());
         assert_eq!(trust.keys()["acme"].tier, Tier::Partner);
         assert_eq!(Trust::parse("").unwrap(), Trust::default());
         assert_eq!(
-            Trust::parse(&Trust::default().to_toml()).unwrap(),
+            Trust::parse(&Trust::default().to_toml().unwrap()).unwrap(),
             Trust::default()
         );
     }

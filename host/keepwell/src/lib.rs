@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod error;
 pub mod node;
 pub mod node_dir;
+pub mod period;
 pub mod pipeline;
 pub mod plugins;
 pub mod pressure;

@@ -54,9 +54,7 @@ pub struct Node {
 impl Node {
     /// Takes the lock and opens the journal. Verbs open a node by `pipeline::open`.
     pub fn open(dir: NodeDir) -> Result<Self> {
-        if !dir.config_file().exists() {
-            return Err(no_node(&dir));
-        }
+        dir.must_exist()?;
         let lock = dir.lock()?;
         let config = load(&dir)?;
         let trust = plugins::trust(&dir)?;
@@ -156,18 +154,8 @@ impl Node {
 
 /// The journal for reading, beside whoever writes it.
 pub fn reader(dir: &NodeDir) -> Result<Reader> {
-    if !dir.config_file().exists() {
-        return Err(no_node(dir));
-    }
+    dir.must_exist()?;
     Ok(Reader::open(&dir.state())?)
-}
-
-fn no_node(dir: &NodeDir) -> Error {
-    Error::config(format!(
-        "{} is not a node directory: it has no keepwell.toml",
-        dir.path().display()
-    ))
-    .hint("`keepwell init DIR` makes one; name it with --node DIR or KEEPWELL_NODE")
 }
 
 pub fn read_key(path: &Path) -> Result<NodeKey> {

@@ -1,6 +1,7 @@
 //! The node directory: where everything of a node lies, and the lock on it.
 
 use crate::error::{Error, Result};
+use keepwell_model::state::Exit;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -37,6 +38,26 @@ impl NodeDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+    /// An error that teaches when this is no node directory.
+    pub fn must_exist(&self) -> Result<()> {
+        use std::io::ErrorKind;
+        let file = self.config_file();
+        let Err(e) = std::fs::metadata(&file) else {
+            return Ok(());
+        };
+        if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) {
+            return Err(Error {
+                exit: Exit::Config,
+                ..Error::io("read", &file, &e)
+            });
+        }
+        Err(Error::config(format!(
+            "{} is not a node directory: it has no keepwell.toml",
+            self.path.display()
+        ))
+        .hint("`keepwell init DIR` makes one; name it with --node DIR or KEEPWELL_NODE"))
+    }
+
     pub fn config_file(&self) -> PathBuf {
         self.path.join("keepwell.toml")
     }
@@ -207,10 +228,14 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     name.push(".new");
     let temporary = parent.join(name);
     let write = || -> std::io::Result<()> {
+        // Never what lies there already: it may be a link somebody else made, or have another mode.
+        match std::fs::remove_file(&temporary) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            Ok(()) | Err(_) => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(mode)
             .open(&temporary)?;
         file.write_all(bytes)?;
@@ -219,8 +244,42 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         File::open(parent)?.sync_all()
     };
     write().map_err(|e| {
-        // A leftover is overwritten by the next write; the first error is what counts.
+        // A leftover is removed by the next write; the first error is what counts.
         let _ = std::fs::remove_file(&temporary);
         Error::io("write", path, &e)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    #[test]
+    fn a_file_is_replaced_and_what_lay_beside_it_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, other) = (dir.path().join("key"), dir.path().join("other"));
+        std::fs::write(&other, "mine").unwrap();
+        symlink(&other, dir.path().join("key.new")).unwrap();
+        write_file(&file, b"secret", 0o600).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"secret");
+        assert_eq!(std::fs::read(&other).unwrap(), b"mine");
+        // A leftover that others could read does not hand its mode on.
+        std::fs::write(dir.path().join("key.new"), "left").unwrap();
+        write_file(&file, b"again", 0o600).unwrap();
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600);
+        assert!(!dir.path().join("key.new").exists());
+    }
+
+    #[test]
+    fn a_directory_that_is_no_node_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().to_owned(), dir.path().join("absent")] {
+            let told = NodeDir::new(path).must_exist().unwrap_err();
+            assert_eq!(told.exit, Exit::Config);
+            assert!(told.message.contains("is not a node directory"));
+        }
+        std::fs::write(dir.path().join("keepwell.toml"), "").unwrap();
+        assert!(NodeDir::new(dir.path()).must_exist().is_ok());
+    }
 }

@@ -17,6 +17,7 @@ pub struct Installed {
 
 /// What the node trusts; a node without the file trusts nobody.
 pub fn trust(dir: &NodeDir) -> Result<Trust> {
+    dir.must_exist()?;
     let path = dir.trust_file();
     if !path.exists() {
         return Ok(Trust::default());
@@ -26,6 +27,7 @@ pub fn trust(dir: &NodeDir) -> Result<Trust> {
 }
 
 pub fn lock(dir: &NodeDir) -> Result<Lock> {
+    dir.must_exist()?;
     let path = dir.lock_file();
     if !path.exists() {
         return Ok(Lock::default());
@@ -108,8 +110,16 @@ pub fn install(
     write_file(&bundle_path(dir, &entry), bytes, 0o600)?;
     let mut lock = lock(dir)?;
     lock.insert(entry.clone());
-    write_file(&dir.lock_file(), lock.to_toml().as_bytes(), 0o644)?;
+    write_lock(dir, &lock)?;
     Ok(entry)
+}
+
+fn write_lock(dir: &NodeDir, lock: &Lock) -> Result<()> {
+    let path = dir.lock_file();
+    let text = lock
+        .to_toml()
+        .map_err(|e| Error::failed(format!("cannot write {}: {e}", path.display())))?;
+    write_file(&path, text.as_bytes(), 0o644)
 }
 
 /// The machine code of a component: from the cache when it is there and was sealed by this node,
@@ -151,7 +161,7 @@ fn compiled(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<()> {
 pub fn remove(dir: &NodeDir, entry: &LockEntry) -> Result<()> {
     let mut lock = lock(dir)?;
     lock.remove(&entry.name, &entry.version);
-    write_file(&dir.lock_file(), lock.to_toml().as_bytes(), 0o644)?;
+    write_lock(dir, &lock)?;
     let path = bundle_path(dir, entry);
     match std::fs::remove_file(&path) {
         Ok(()) => Ok(()),

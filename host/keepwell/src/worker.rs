@@ -16,6 +16,9 @@ const DESCRIBE_CPU: Span = Span::secs(2);
 /// The same on a machine that is busy.
 const DESCRIBE_WALL: Span = Span::secs(10);
 
+/// A component's own words in an error: some lines of them.
+const TOLD_MAX_BYTES: usize = 1_000;
+
 /// This program's own file.
 pub fn program() -> Result<PathBuf> {
     // The path of the running file, not the name it was called by: it stays right when the
@@ -60,8 +63,37 @@ pub fn describe(code: &[u8]) -> Result<String> {
     match ended.outcome {
         Outcome::Described(json) => Ok(json),
         other => Err(Error::failed(format!(
-            "the component does not describe itself: {other:?}"
-        ))),
+            "the component does not describe itself: {}",
+            why(&other)
+        ))
+        .hint("`keepwell plugin test DIR` runs its tests and shows where it stops")),
+    }
+}
+
+/// What came instead of a manifest.
+fn why(outcome: &keepwell_sandbox::Outcome) -> String {
+    use keepwell_model::words::{Failure, printable};
+    use keepwell_sandbox::Outcome;
+    match outcome {
+        Outcome::Described(_) | Outcome::Summarized(_) => "it ran a task instead".into(),
+        Outcome::Failed(Failure::Transient(why) | Failure::Permanent(why)) => {
+            format!("it failed: {}", printable(why, TOLD_MAX_BYTES))
+        }
+        Outcome::Failed(Failure::Refused(refusal)) => {
+            format!(
+                "it was refused: {}",
+                printable(&refusal.message, TOLD_MAX_BYTES)
+            )
+        }
+        Outcome::Limited { limit, detail } => {
+            format!("it crossed limit `{}`: {detail}", limit.as_str())
+        }
+        Outcome::Trapped { message } => {
+            format!("it trapped: {}", printable(message, TOLD_MAX_BYTES))
+        }
+        Outcome::Cancelled => "it was cancelled".into(),
+        Outcome::Died { detail } => format!("its worker ended: {detail}"),
+        Outcome::Unwalled { detail } => format!("a wall does not stand: {detail}"),
     }
 }
 

@@ -115,6 +115,10 @@ fn a_node_that_is_wrong_is_shown_with_its_line() {
     named(&node, "keepwell.toml", 2, &["is not absolute"]);
     write("[roots.tmp]\npath = '/tmp/x'\nprotect = ['{a,b']\n");
     named(&node, "keepwell.toml", 3, &["bad glob"]);
+    write("[quarantine]\nkeep = '59m'\n");
+    named(&node, "keepwell.toml", 2, &["must be kept for 1h at least"]);
+    write("[quarantine]\nkeep = '1h'\n[daemon]\nsocket = 'run/k.sock'\n");
+    named(&node, "keepwell.toml", 4, &["`run/k.sock` is not absolute"]);
     write("[roots.'not a name']\npath = '/tmp/x'\n");
     named(&node, "keepwell.toml", 1, &[]);
     write("[stores.s]\nkind = 'restik'\npath = '/tmp/x'\n");
@@ -167,4 +171,5 @@ fn the_schemas_describe_every_table() {
         &["--task"],
         &["storage-clean", "max-share", "age-by", "wall", "settings"],
     );
+    schema(&["--schedule"], &["slots", "stop-on", "zone", "cutoff"]);
 }

@@ -106,7 +106,7 @@ fn doors_are_where_they_are_said_to_be() {
 const SHARED: &[&str] = &["host/sandbox/tests/common/mod.rs"];
 
 /// Every Rust file of the checkout, built ones left out.
-fn sources(dir: &Path, all: &mut Vec<PathBuf>) {
+pub(crate) fn sources(dir: &Path, all: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();

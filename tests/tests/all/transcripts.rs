@@ -33,7 +33,7 @@ fn held(name: &str, command: &str, out: &Output, scratch: Option<&Node>) {
 }
 
 /// Names of the verbs below `verb`, as its help lists them.
-fn verbs(help: &str) -> Vec<String> {
+pub(crate) fn verbs(help: &str) -> Vec<String> {
     let listed = help.lines().skip_while(|l| *l != "Commands:").skip(1);
     listed
         .take_while(|l| !l.trim().is_empty())

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 pub(crate) const DONE: i32 = 0;
 pub(crate) const FAILED: i32 = 1;
 pub(crate) const WARNED: i32 = 3;
+pub(crate) const DENIED: i32 = 4;
 
 /// The binary and the node it is shown on.
 #[derive(Debug)]

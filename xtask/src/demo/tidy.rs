@@ -46,7 +46,7 @@ pub(crate) fn show(stage: &Stage, dir: &Path, tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-fn check_taken(tree: &Tree, done: u64) -> Result<()> {
+pub(super) fn check_taken(tree: &Tree, done: u64) -> Result<()> {
     let there = |path: &&PathBuf| path.symlink_metadata().is_ok();
     if let Some(left) = tree.must_go.iter().find(there) {
         return Err(Error::Unexpected(format!(
@@ -69,7 +69,7 @@ fn check_taken(tree: &Tree, done: u64) -> Result<()> {
     Ok(())
 }
 
-fn unchanged(what: &str, before: &Listing, after: &Listing) -> Result<()> {
+pub(super) fn unchanged(what: &str, before: &Listing, after: &Listing) -> Result<()> {
     let differences = before.differences(after, DIFFERENCES_SHOWN);
     if differences.is_empty() && before.digest() == after.digest() {
         return Ok(());
@@ -80,4 +80,43 @@ fn unchanged(what: &str, before: &Listing, after: &Listing) -> Result<()> {
     Err(Error::Unexpected(format!(
         "after {what} the tree is not as it was"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::tree;
+    use crate::places::{make_dir, write};
+
+    #[test]
+    fn a_file_left_or_one_too_many_gone_fails_the_claim() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("tree");
+        make_dir(&root).unwrap();
+        let tree = tree::make(&root, &dir.path().join("outside.txt")).unwrap();
+        let count = tree.must_go.len() as u64;
+        assert!(check_taken(&tree, count).is_err(), "nothing was taken");
+        for path in &tree.must_go {
+            std::fs::remove_file(path).unwrap();
+        }
+        check_taken(&tree, count).unwrap();
+        assert!(
+            check_taken(&tree, count - 1).is_err(),
+            "the report says less"
+        );
+        let file = tree.must_stay.iter().find(|path| path.is_file()).unwrap();
+        std::fs::remove_file(file).unwrap();
+        assert!(check_taken(&tree, count).is_err(), "one too many is gone");
+    }
+
+    #[test]
+    fn any_difference_fails_the_claim() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("file"), "one").unwrap();
+        let before = listing::list(dir.path()).unwrap();
+        unchanged("nothing", &before, &before).unwrap();
+        write(&dir.path().join("file"), "two").unwrap();
+        let after = listing::list(dir.path()).unwrap();
+        assert!(unchanged("writing", &before, &after).is_err());
+    }
 }

@@ -166,13 +166,6 @@ fn run(
             "  quarantine that has expired was not deleted: {e}"
         ));
     }
-    if let Some((count, first)) = pipeline::waiting(&node.reader()?, ended.run)? {
-        crate::talk::say(&format!(
-            "  {count} changed parameters revert from {} on; `keepwell runs confirm {}` keeps them",
-            crate::clock::readable(first),
-            ended.run.short()
-        ));
-    }
     report(ended)
 }
 

@@ -1,6 +1,7 @@
 //! What may run here: installing and removing plugins, trusting keys.
 
 use super::request::{Answer, Target};
+use crate::config::{Edited, read_text};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use crate::node_dir::write_file;
@@ -116,6 +117,13 @@ pub(super) fn remove(node: &Node, wanted: &str) -> Result<Answer> {
 pub(super) fn trust(node: &Node, name: &str, change: Target) -> Result<Answer> {
     // Read again: the file may have changed since the node was opened.
     let mut trust = plugins::trust(&node.dir)?;
+    let path = node.dir.trust_file();
+    let text = if path.exists() {
+        read_text(&path)?
+    } else {
+        String::new()
+    };
+    let mut file = Edited::of(&path, &text)?;
     let key_id = |trust: &Trust| trust.keys().get(name).map(|k| k.public.key_id());
     let before = key_id(&trust);
     let public = |text: &str| {
@@ -136,22 +144,34 @@ pub(super) fn trust(node: &Node, name: &str, change: Target) -> Result<Answer> {
                 names,
                 capabilities,
             };
-            trust.add(name, key).map_err(wrong)?;
+            trust.add(name, key.clone()).map_err(wrong)?;
+            write_key(&mut file, name, &key)?;
             "added"
         }
         Target::Revoke => {
             trust.remove(name).map_err(wrong)?;
+            file.remove(&["keys", name])?;
             "revoked"
         }
         Target::Rotate { public: text } => {
             let public = public(&text)?;
             let old = trust.remove(name).map_err(wrong)?;
+            file.set(&["keys", name, "public"], public.to_string())?;
             trust
                 .add(name, TrustedKey { public, ..old })
                 .map_err(wrong)?;
             "rotated"
         }
     };
+    // Whose plugins run is decided by what is read, so that is what must be right.
+    let text = file.text();
+    if Trust::parse(&text).as_ref() != Ok(&trust) {
+        return Err(Error::failed(format!(
+            "{} would not say what was asked; nothing was changed",
+            path.display()
+        ))
+        .hint("change it by hand; `keepwell trust show` reads it"));
+    }
     let event = Event::TrustChanged {
         change: what.to_owned(),
         key_id: key_id(&trust).or(before).unwrap_or_default(),
@@ -159,7 +179,19 @@ pub(super) fn trust(node: &Node, name: &str, change: Target) -> Result<Answer> {
     };
     // Journaled first: a change of trust that nobody can see would be worse than one that failed.
     node.journal.commit(node.record(None, event))?;
-    write_file(&node.dir.trust_file(), trust.to_toml().as_bytes(), 0o644)?;
+    write_file(&path, text.as_bytes(), 0o644)?;
     node.journal.checkpoint()?;
     Ok(Answer::Said(format!("key `{name}` is {what}")))
+}
+
+/// The table of a key, in the order in which the formats show it.
+fn write_key(file: &mut Edited, name: &str, key: &TrustedKey) -> Result<()> {
+    let list = |words: Vec<&str>| words.into_iter().collect::<toml_edit::Array>();
+    let tier = serde_json::to_value(key.tier).unwrap_or_default();
+    let names = key.names.iter().map(String::as_str).collect();
+    let capabilities = key.capabilities.iter().map(|c| c.name()).collect();
+    file.set(&["keys", name, "public"], key.public.to_string())?;
+    file.set(&["keys", name, "tier"], tier.as_str().unwrap_or_default())?;
+    file.set(&["keys", name, "names"], list(names))?;
+    file.set(&["keys", name, "capabilities"], list(capabilities))
 }

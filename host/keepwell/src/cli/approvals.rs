@@ -20,25 +20,30 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The plans that wait, oldest first.
+    #[command(after_help = "Example:\n  keepwell approvals list")]
     List,
     /// What one of them would do, who asked, and what was answered.
+    #[command(after_help = "Example:\n  keepwell approvals show last")]
     Show {
         /// A run, or the first digits of its request.
         run: String,
     },
     /// Let it be applied. Who asked for it cannot.
+    #[command(after_help = "Example:\n  keepwell approvals grant 1f2e3d4c --reason 'looked at it'")]
     Grant {
         run: String,
         #[arg(long)]
         reason: String,
     },
     /// Turn it away. One denial is enough.
+    #[command(after_help = "Example:\n  keepwell approvals deny 1f2e3d4c --reason 'not today'")]
     Deny {
         run: String,
         #[arg(long)]
         reason: String,
     },
     /// Write the request to a file, for an approver on another machine.
+    #[command(after_help = "Example:\n  keepwell approvals export last --out request")]
     Export {
         run: String,
         #[arg(long, value_name = "FILE")]
@@ -72,6 +77,7 @@ pub(crate) enum Verb {
         out: PathBuf,
     },
     /// Take in a signed answer.
+    #[command(after_help = "Example:\n  keepwell approvals import answer")]
     Import { answer: PathBuf },
 }
 

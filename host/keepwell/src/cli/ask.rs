@@ -4,7 +4,7 @@ use super::Global;
 use crate::api::{self, Answer, Request};
 use crate::error::{Error, Result};
 use crate::pipeline::{Brake, Silent};
-use crate::show::{self, Live};
+use crate::show::{self, Format, Live};
 use keepwell_model::report::Report;
 use keepwell_model::units::Bytes;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -36,8 +36,12 @@ impl Global {
         let out = self.out();
         match answer {
             Answer::Report(report) => super::run::print_result(self, report),
-            Answer::Said(text) => show::say(text),
-            Answer::Note(note) => show::line(note),
+            // A sentence is talk; to a program it is the answer.
+            Answer::Said(text) if out.format == Format::Table => show::say(text),
+            Answer::Said(text) => out.document(&serde_json::json!({ "said": text }), String::new),
+            Answer::Note(note) => {
+                out.document(&serde_json::json!({ "checkpoint": note }), || note.clone());
+            }
             Answer::Forgotten(it) => out.document(it, || {
                 format!(
                     "forgot {} runs ({}), {} points, {} findings; deleted {} entries of quarantine",

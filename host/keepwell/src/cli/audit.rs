@@ -8,7 +8,8 @@ use crate::node;
 use crate::show::{self, Format};
 use indicatif::ProgressBar;
 use keepwell_journal::{Filter, VerifierKey, VerifyError};
-use keepwell_model::event::Record;
+use keepwell_model::capability::Capability;
+use keepwell_model::event::{Event, Record};
 use keepwell_model::state::Exit;
 use keepwell_model::words::printable;
 use std::io::{IsTerminal as _, Write as _};
@@ -23,6 +24,9 @@ pub(crate) enum Verb {
     )]
     Show(Select),
     /// Recompute everything; names the first bad entry and exits 1 when there is one.
+    #[command(
+        after_help = "Example:\n  keepwell audit verify\n  keepwell audit verify --checkpoint kept-elsewhere"
+    )]
     Verify {
         /// A directory with a copy of journal.db. Default: the node's own.
         #[arg(long, value_name = "DIR")]
@@ -35,10 +39,13 @@ pub(crate) enum Verb {
         checkpoint: Option<PathBuf>,
     },
     /// A proof that one entry is in the journal, checkable without it.
+    #[command(after_help = "Example:\n  keepwell audit prove 17 > proof")]
     Prove { index: u64 },
     /// All entries as JSON lines.
+    #[command(after_help = "Example:\n  keepwell audit export --since 30d > entries.jsonl")]
     Export(Select),
     /// Print a signed checkpoint to keep elsewhere.
+    #[command(after_help = "Example:\n  keepwell audit checkpoint > kept-elsewhere")]
     Checkpoint {
         /// Print the key that verifies it instead.
         #[arg(long)]
@@ -53,10 +60,10 @@ pub(crate) struct Select {
     #[arg(long)]
     task: Option<String>,
     /// Entries about this capability, for example storage-clean.
-    #[arg(long)]
-    capability: Option<String>,
+    #[arg(long, value_parser = super::trust::parse_capability)]
+    capability: Option<Capability>,
     /// Entries of this kind, for example `intended`; may be given several times.
-    #[arg(long)]
+    #[arg(long, value_parser = kind)]
     kind: Vec<String>,
     /// A time (RFC 3339), a date, or a span ago (`2h`).
     #[arg(long)]
@@ -65,6 +72,20 @@ pub(crate) struct Select {
     until: Option<String>,
     #[arg(long)]
     limit: Option<u64>,
+}
+
+/// A kind of event that there is. One that is not would find nothing and look like an answer.
+fn kind(text: &str) -> Result<String, String> {
+    let event = serde_json::json!({ "kind": text });
+    let Err(e) = serde_json::from_value::<Event>(event) else {
+        return Ok(text.to_owned());
+    };
+    let message = e.to_string();
+    // Known, and only its fields are not there.
+    if !message.starts_with("unknown variant") {
+        return Ok(text.to_owned());
+    }
+    Err(crate::config::suggestion(&message).unwrap_or(message))
 }
 
 pub(super) fn audit(global: &Global, verb: &Verb) -> Result<Exit> {
@@ -106,7 +127,7 @@ fn filter(reader: &keepwell_journal::Reader, select: &Select) -> Result<Filter> 
             .map(|text| find_run(reader, text))
             .transpose()?,
         task: select.task.clone(),
-        capability: select.capability.clone(),
+        capability: select.capability.map(|c| c.name().to_owned()),
         kinds: select.kind.clone(),
         since_ms: time(&select.since)?,
         until_ms: time(&select.until)?,
@@ -137,16 +158,16 @@ fn entries(global: &Global, select: &Select, format: Format) -> Result<Exit> {
                 write!(out, "{comma}{}", indexed(index, &record))
             }
         };
-        if written.is_err() {
-            ControlFlow::Break(())
-        } else {
+        if show::delivered(&written) {
             ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
         }
     })?;
     if format == Format::Json {
-        let _ = writeln!(out, "\n]");
+        show::delivered(&writeln!(out, "\n]"));
     }
-    let _ = out.flush();
+    show::delivered(&out.flush());
     Ok(Exit::Done)
 }
 
@@ -174,6 +195,7 @@ fn verifier(global: &Global, given: Option<&str>) -> Result<VerifierKey> {
         Some(text) => text.parse().map_err(|e| Error::usage(chain(&e))),
         None => {
             let dir = global.dir();
+            dir.must_exist()?;
             let key = node::read_key(&dir.node_key())?;
             let origin = node::reader(&dir)?.origin()?;
             key.verifier(&origin).map_err(|e| Error::failed(chain(&e)))
@@ -243,4 +265,24 @@ fn checkpoint(global: &Global, key: bool) -> Result<Exit> {
     }
     global.show(&global.ask(Request::Checkpoint)?);
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+
+    #[test]
+    fn kinds_that_are_none_are_refused() {
+        for known in [
+            "intended",
+            "outcome",
+            "daemon-started",
+            "commit-armed",
+            "pruned",
+        ] {
+            assert_eq!(kind(known).as_deref(), Ok(known));
+        }
+        assert_eq!(kind("intnded").unwrap_err(), "did you mean `intended`?");
+        assert!(kind("xyz").unwrap_err().contains("run-due"));
+    }
 }

@@ -15,8 +15,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Make an Ed25519 key: FILE (PKCS#8, private) and FILE.pub.
+    #[command(after_help = "Example:\n  keepwell bundle keygen publisher.key")]
     Keygen { file: PathBuf },
     /// Make a signed bundle of a component; its manifest is read from it inside the sandbox.
+    #[command(
+        after_help = "Example:\n  keepwell bundle build load.wasm --publisher Example --release 3 --key publisher.key"
+    )]
     Build {
         /// What `keepwell plugin build` made.
         component: PathBuf,
@@ -32,6 +36,7 @@ pub(crate) enum Verb {
         out: Option<PathBuf>,
     },
     /// Add a signature.
+    #[command(after_help = "Example:\n  keepwell bundle sign load-0.1.0.kwb --key second.key")]
     Sign {
         file: PathBuf,
         #[arg(long, value_name = "FILE")]
@@ -41,6 +46,7 @@ pub(crate) enum Verb {
         out: Option<PathBuf>,
     },
     /// Verify against a trust file; exits 4 when it is refused.
+    #[command(after_help = "Example:\n  keepwell bundle verify load-0.1.0.kwb")]
     Verify {
         file: PathBuf,
         /// Default: the node's.
@@ -48,8 +54,10 @@ pub(crate) enum Verb {
         trust: Option<PathBuf>,
     },
     /// Show what a bundle says about itself. Nothing is verified.
+    #[command(after_help = "Example:\n  keepwell bundle inspect load-0.1.0.kwb --json")]
     Inspect { file: PathBuf },
     /// Print the exact bytes that its signatures cover, for other tools.
+    #[command(after_help = "Example:\n  keepwell bundle pae load-0.1.0.kwb | sha256sum")]
     Pae { file: PathBuf },
 }
 
@@ -63,7 +71,7 @@ pub(super) fn bundle(global: &Global, verb: &Verb) -> Result<Exit> {
             key,
             out,
         } => build(global, component, publisher, *release, key, out.as_deref()),
-        Verb::Sign { file, key, out } => sign(file, key, out.as_deref().unwrap_or(file)),
+        Verb::Sign { file, key, out } => sign(global, file, key, out.as_deref().unwrap_or(file)),
         Verb::Verify { file, trust } => verify(global, file, trust.as_deref()),
         Verb::Inspect { file } => inspect(global, file),
         Verb::Pae { file } => {
@@ -71,26 +79,29 @@ pub(super) fn bundle(global: &Global, verb: &Verb) -> Result<Exit> {
             let pae = keepwell_bundle::pae(&plugins::read_bundle(file)?)
                 .map_err(|e| plugins::refused(file, &e))?;
             let mut out = std::io::stdout().lock();
-            out.write_all(&pae)
-                .map_err(|e| Error::failed(format!("cannot write: {e}")))?;
+            show::delivered(&out.write_all(&pae).and_then(|()| out.flush()));
             Ok(Exit::Done)
         }
     }
 }
 
 fn keygen(global: &Global, file: &Path) -> Result<Exit> {
-    if file.exists() {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".pub");
+    let beside = PathBuf::from(name);
+    if let Some(there) = [file, &beside]
+        .into_iter()
+        .find(|f| f.symlink_metadata().is_ok())
+    {
         return Err(Error::usage(format!(
             "{} exists; a key is never overwritten",
-            file.display()
+            there.display()
         )));
     }
     let key = SecretKey::generate(clock::random()?);
     keepwell_bundle::write_secret(file, &key).map_err(|e| Error::failed(chain(&e)))?;
     let public = key.public();
-    let mut name = file.as_os_str().to_owned();
-    name.push(".pub");
-    write_file(Path::new(&name), format!("{public}\n").as_bytes(), 0o644)?;
+    write_file(&beside, format!("{public}\n").as_bytes(), 0o644)?;
     let value = serde_json::json!({ "public": public.to_string(), "key_id": public.key_id() });
     global.out().document(&value, || public.to_string());
     Ok(Exit::Done)
@@ -143,10 +154,14 @@ fn build(
     Ok(Exit::Done)
 }
 
-fn sign(file: &Path, key: &Path, out: &Path) -> Result<Exit> {
+fn sign(global: &Global, file: &Path, key: &Path, out: &Path) -> Result<Exit> {
     let signed = keepwell_bundle::add_signature(&plugins::read_bundle(file)?, &read_key(key)?)
         .map_err(|e| plugins::refused(file, &e))?;
     write_file(out, &signed, 0o644)?;
+    let value = serde_json::json!({ "file": out, "bytes": signed.len() });
+    global.out().document(&value, || {
+        format!("{} ({} bytes)", out.display(), signed.len())
+    });
     Ok(Exit::Done)
 }
 

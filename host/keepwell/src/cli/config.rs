@@ -10,13 +10,20 @@ use keepwell_model::state::Exit;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Find every mistake, with file, line and a suggestion; exits 78 when there is one.
+    #[command(after_help = "Example:\n  keepwell config check && kill -HUP $(pidof keepwell)")]
     Check,
     /// Print the configuration in force, defaults filled in.
+    #[command(after_help = "Example:\n  keepwell config show --json")]
     Show,
-    /// Print the JSON Schema of keepwell.toml, or of a task's file.
+    /// Print the JSON Schema of keepwell.toml, or of another file.
+    #[command(after_help = "Example:\n  keepwell config schema --task > task.schema.json")]
     Schema {
+        /// Of a file in tasks/.
         #[arg(long)]
         task: bool,
+        /// Of a file in schedules/.
+        #[arg(long, conflicts_with = "task")]
+        schedule: bool,
     },
 }
 
@@ -24,11 +31,11 @@ pub(super) fn config(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
         Verb::Check => check(global),
         Verb::Show => show_config(global),
-        Verb::Schema { task } => {
-            let schema = if *task {
-                config::task_schema()
-            } else {
-                config::node_schema()
+        Verb::Schema { task, schedule } => {
+            let schema = match (task, schedule) {
+                (true, _) => config::task_schema(),
+                (false, true) => config::schedule_schema(),
+                (false, false) => config::node_schema(),
             };
             show::line(&serde_json::to_string_pretty(&schema).unwrap_or_default());
             Ok(Exit::Done)
@@ -44,16 +51,34 @@ fn check(global: &Global) -> Result<Exit> {
     if !problems.is_empty() {
         return Err(config::bad(problems));
     }
-    let tasks = config.tasks.len();
-    let value = serde_json::json!({ "ok": true, "tasks": tasks, "roots": config.node.roots.len(), "stores": config.node.stores.len() });
+    let counts = [
+        ("tasks", config.tasks.len()),
+        ("schedules", config.schedules.len()),
+        ("roots", config.node.roots.len()),
+        ("stores", config.node.stores.len()),
+        ("params", config.params.len()),
+    ];
+    let mut value = serde_json::json!({ "ok": true });
+    for (what, count) in counts {
+        value[what] = count.into();
+    }
     global.out().document(&value, || {
-        format!(
-            "configuration is good: {tasks} tasks, {} roots, {} stores",
-            config.node.roots.len(),
-            config.node.stores.len()
-        )
+        let there = counts
+            .iter()
+            .filter(|(what, count)| *count > 0 || *what == "tasks");
+        let words: Vec<String> = there.map(|(what, count)| counted(*count, what)).collect();
+        format!("configuration is good: {}", words.join(", "))
     });
     Ok(Exit::Done)
+}
+
+/// `1 root`, `2 roots`.
+pub(super) fn counted(count: usize, plural: &str) -> String {
+    let word = match count {
+        1 => plural.strip_suffix('s').unwrap_or(plural),
+        _ => plural,
+    };
+    format!("{count} {word}")
 }
 
 fn show_config(global: &Global) -> Result<Exit> {
@@ -70,7 +95,17 @@ fn show_config(global: &Global) -> Result<Exit> {
             (t.name.to_string(), value)
         })
         .collect();
-    let value = serde_json::json!({ "file": config.path, "node": config.node, "tasks": tasks });
+    let schedules: serde_json::Map<String, serde_json::Value> = config
+        .schedules
+        .values()
+        .map(|doc| {
+            let value = serde_json::json!({ "file": doc.path, "schedule": doc.file });
+            (doc.name.to_string(), value)
+        })
+        .collect();
+    let value = serde_json::json!({
+        "file": config.path, "node": config.node, "tasks": tasks, "schedules": schedules,
+    });
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
     global.out().document(&value, || text);
     Ok(Exit::Done)

@@ -34,6 +34,8 @@ pub(super) fn daemon(global: &Global, args: &Args) -> Result<Exit> {
         .with_target(false)
         .with_ansi(false)
         .with_writer(std::io::stderr)
+        // It would be told on stderr, which is what failed, by a macro that panics then.
+        .log_internal_errors(false)
         .init();
     crate::daemon::run(global.dir())?;
     Ok(Exit::Done)

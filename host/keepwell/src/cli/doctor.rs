@@ -1,17 +1,24 @@
 //! `doctor`: what this machine offers, what is in the way, and what to do about it.
 
 use super::Global;
-use crate::config;
-use crate::error::Result;
+use crate::api::Client;
+use crate::config::{self, Config};
+use crate::error::{Error, Result};
+use crate::node;
+use crate::node_dir::NodeDir;
 use crate::plugins;
 use crate::show::{GREEN, RED, YELLOW, paint};
 use keepwell_journal::measurements::TaskStateReader;
 use keepwell_model::state::Exit;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exits 1 when something is bad and 3 when something could be better.\n\nExample:\n  keepwell doctor --only kernel"
+)]
 pub(crate) struct Args {
-    /// Only checks whose id begins with this.
+    /// Only checks whose id begins with this, for example `kernel`.
     #[arg(long)]
     only: Option<String>,
 }
@@ -45,7 +52,13 @@ pub(super) fn doctor(global: &Global, args: &Args) -> Result<Exit> {
     let mut checks = kernel();
     checks.extend(node(global));
     if let Some(only) = &args.only {
+        let known: BTreeSet<&str> = checks.iter().map(|c| c.id).collect();
         checks.retain(|c| c.id.starts_with(only.as_str()));
+        if checks.is_empty() {
+            let known: Vec<&str> = known.into_iter().collect();
+            return Err(Error::usage(format!("no check begins with `{only}`"))
+                .hint(format!("there are: {}", known.join(", "))));
+        }
     }
     let worst = checks.iter().map(|c| c.level).max().unwrap_or(Level::Ok);
     global
@@ -135,13 +148,12 @@ fn kernel() -> Vec<Check> {
 
 fn node(global: &Global) -> Vec<Check> {
     let dir = global.dir();
-    if !dir.config_file().exists() {
-        let says = format!("{} is not a node directory", dir.path().display());
+    if let Err(e) = dir.must_exist() {
         return vec![check(
             "node.directory",
             Level::Warning,
-            says,
-            Some("`keepwell init DIR` makes one"),
+            e.message,
+            e.hint.as_deref(),
         )];
     }
     let config = match config::load(&dir) {
@@ -155,15 +167,7 @@ fn node(global: &Global) -> Vec<Check> {
             )];
         }
     };
-    let mut checks = vec![check(
-        "node.config",
-        Level::Ok,
-        format!("{} tasks", config.tasks.len()),
-        None,
-    )];
-    for problem in config::check_node(&config) {
-        checks.push(check("node.config", Level::Bad, problem.message, None));
-    }
+    let mut checks = configured(&dir, &config);
     checks.push(key_mode(&dir));
     checks.push(match crate::pipeline::low(&dir) {
         None => check("node.room", Level::Ok, "the journal has room", None),
@@ -174,45 +178,37 @@ fn node(global: &Global) -> Vec<Check> {
             Some("make room: until then nothing is changed"),
         ),
     });
-    match plugins::trust(&dir) {
-        Ok(trust) if trust.keys().is_empty() => {
-            checks.push(check(
-                "node.trust",
-                Level::Warning,
-                "no key is trusted: no plugin will run",
-                Some("`keepwell trust add`"),
-            ));
-        }
-        Ok(trust) => checks.push(check(
-            "node.trust",
-            Level::Ok,
-            format!("{} keys", trust.keys().len()),
-            None,
-        )),
-        Err(e) => checks.push(check("node.trust", Level::Bad, e.message, None)),
-    }
+    checks.push(journal(&dir));
+    checks.push(daemon(&dir, &config));
     for (name, root) in &config.node.roots {
-        match keepwell_node::root::Root::open(name, &root.path) {
-            Ok(_) => checks.push(check(
-                "node.root",
-                Level::Ok,
-                format!("{name}: {}", root.path.display()),
-                None,
-            )),
-            Err(e) => checks.push(check(
-                "node.root",
+        let there = keepwell_node::root::Root::open(name, &root.path).map(drop);
+        let place = format!("{name}: {}", root.path.display());
+        checks.push(match there {
+            Ok(()) => check("node.root", Level::Ok, place, None),
+            Err(e) => {
+                let says = format!("{name}: {e}");
+                check("node.root", Level::Bad, says, e.hint.as_deref())
+            }
+        });
+    }
+    for (name, store) in &config.node.stores {
+        let place = format!("{name}: {}", store.path.display());
+        checks.push(match std::fs::read_dir(&store.path) {
+            Ok(_) => check("node.store", Level::Ok, place, None),
+            Err(e) => check(
+                "node.store",
                 Level::Bad,
-                format!("{name}: {e}"),
-                e.hint.as_deref(),
-            )),
-        }
+                format!("{place}: {e}"),
+                Some("mount it, or correct its path in keepwell.toml"),
+            ),
+        });
     }
     checks.extend(task_states(&dir));
     checks
 }
 
 /// What tasks keep for themselves; nothing while none keeps anything.
-fn task_states(dir: &crate::node_dir::NodeDir) -> Option<Check> {
+fn task_states(dir: &NodeDir) -> Option<Check> {
     let usage = match TaskStateReader::open(&dir.state()) {
         Ok(None) => return None,
         Ok(Some(reader)) => reader.usage(),
@@ -231,7 +227,79 @@ fn task_states(dir: &crate::node_dir::NodeDir) -> Option<Check> {
     })
 }
 
-fn key_mode(dir: &crate::node_dir::NodeDir) -> Check {
+/// Configuration, trust and the installed bundles, which are verified again.
+fn configured(dir: &NodeDir, config: &Config) -> Vec<Check> {
+    let trust = match plugins::trust(dir) {
+        Ok(trust) => trust,
+        Err(e) => {
+            return vec![check(
+                "node.trust",
+                Level::Bad,
+                e.message,
+                e.hint.as_deref(),
+            )];
+        }
+    };
+    let mut checks = vec![];
+    let count = super::config::counted(config.tasks.len(), "tasks");
+    checks.push(check("node.config", Level::Ok, count, None));
+    for problem in config::check_all(dir, config, &trust) {
+        let says = format!("{}: {}", problem.file, problem.message);
+        checks.push(check(
+            "node.config",
+            Level::Bad,
+            says,
+            problem.hint.as_deref(),
+        ));
+    }
+    checks.push(if trust.keys().is_empty() {
+        check(
+            "node.trust",
+            Level::Warning,
+            "no key is trusted: no plugin will run",
+            Some("`keepwell trust add`"),
+        )
+    } else {
+        let count = super::config::counted(trust.keys().len(), "keys");
+        check("node.trust", Level::Ok, count, None)
+    });
+    checks
+}
+
+fn journal(dir: &NodeDir) -> Check {
+    let size = node::reader(dir).and_then(|reader| Ok(reader.size()?));
+    match size {
+        Ok(size) => {
+            let says = format!("{size} entries; `keepwell audit verify` recomputes them");
+            check("node.journal", Level::Ok, says, None)
+        }
+        Err(e) => check("node.journal", Level::Bad, e.message, e.hint.as_deref()),
+    }
+}
+
+/// Schedules without anybody who obeys them are a trap.
+fn daemon(dir: &NodeDir, config: &Config) -> Check {
+    let scheduled =
+        config.tasks.values().any(|t| t.file.schedule.is_some()) || !config.schedules.is_empty();
+    match (Client::connect(dir), scheduled) {
+        (Ok(Some(_)), _) => check("node.daemon", Level::Ok, "answers at its socket", None),
+        (Ok(None), false) => check(
+            "node.daemon",
+            Level::Ok,
+            "none runs, nothing is scheduled",
+            None,
+        ),
+        (Ok(None), true) => check(
+            "node.daemon",
+            Level::Warning,
+            "none runs: nothing starts what is scheduled",
+            Some("`keepwell daemon`, as a service"),
+        ),
+        (Err(e), _) => check("node.daemon", Level::Bad, e.message, e.hint.as_deref()),
+    }
+}
+
+fn key_mode(dir: &NodeDir) -> Check {
     use std::os::unix::fs::MetadataExt as _;
     match std::fs::metadata(dir.node_key()) {
         Ok(meta) if meta.mode() & 0o077 == 0 => {

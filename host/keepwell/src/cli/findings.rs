@@ -24,14 +24,10 @@ pub(crate) struct Args {
     #[arg(long)]
     all: bool,
     /// Only this severe or worse: info, warning or critical.
-    #[arg(long, value_parser = severity)]
+    #[arg(long, value_parser = super::word::<Severity>)]
     severity: Option<Severity>,
     #[arg(long, default_value_t = 100)]
     limit: u64,
-}
-
-fn severity(text: &str) -> Result<Severity, String> {
-    serde_json::from_value(text.into()).map_err(|_| "expected info, warning or critical".into())
 }
 
 /// The host's own: somebody broke the glass. Resolved by who acknowledges it, and by no run.

@@ -3,6 +3,7 @@
 use super::Global;
 use super::template::TASKS;
 use crate::clock;
+use crate::config;
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, write_file};
 use crate::plugins;
@@ -14,6 +15,7 @@ use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Tier;
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::state::Exit;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -63,23 +65,55 @@ fn parse_store(text: &str) -> Result<(StoreName, String, PathBuf), String> {
 }
 
 fn absolute(path: &str) -> Result<PathBuf, String> {
-    std::path::absolute(path).map_err(|e| e.to_string())
+    let path = std::path::absolute(path).map_err(|e| e.to_string())?;
+    // The configuration is text; a replacement character would name another directory.
+    if path.to_str().is_none() {
+        return Err("the path is not UTF-8, which the configuration is".into());
+    }
+    Ok(path)
+}
+
+/// What is given twice would make a configuration that nobody can read.
+fn refuse_twice(args: &Args) -> Result<()> {
+    let roots = args.roots.iter().map(|root| root.0.as_str());
+    let stores = args.stores.iter().map(|store| store.0.as_str());
+    for (what, names) in [
+        ("root", roots.collect::<Vec<_>>()),
+        ("store", stores.collect()),
+    ] {
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
+            return Err(Error::usage(format!("{what} `{twice}` is given twice"))
+                .hint("each needs a name of its own; nothing was changed"));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     let dir =
         NodeDir::new(std::path::absolute(&args.dir).map_err(|e| Error::io("find", &args.dir, &e))?);
+    // All that can be refused is, before anything is made.
     refuse_existing(dir.path())?;
-    let (bundles, found) = find_bundles(args.bundles.as_deref())?;
-    dir.create()?;
+    refuse_twice(args)?;
     let name = node_name(args, dir.path());
-    write_file(
-        &dir.config_file(),
-        config_text(&name, args).as_bytes(),
-        0o644,
-    )?;
+    let text = config_text(&name, args);
+    config::parse_node(&dir.config_file(), &text)?;
+    let (bundles, found) = find_bundles(args.bundles.as_deref())?;
     let trust = trust(&bundles)?;
-    write_file(&dir.trust_file(), trust.to_toml().as_bytes(), 0o644)?;
+    let trusted = trust
+        .to_toml()
+        .map_err(|e| Error::failed(format!("cannot write the trust file: {e}")))?;
+    let mut opened = vec![];
+    for file in &found {
+        let bytes = plugins::read_bundle(file)?;
+        let bundle =
+            keepwell_bundle::open(&bytes, &trust).map_err(|e| plugins::refused(file, &e))?;
+        opened.push((bytes, bundle));
+    }
+    dir.create()?;
+    write_file(&dir.config_file(), text.as_bytes(), 0o644)?;
+    write_file(&dir.trust_file(), trusted.as_bytes(), 0o644)?;
     let key = NodeKey::generate(clock::random()?);
     let hex = data_encoding::HEXLOWER.encode(&key.to_bytes());
     write_file(&dir.node_key(), format!("{hex}\n").as_bytes(), 0o600)?;
@@ -93,10 +127,7 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     };
     journal.commit(record(Event::NodeCreated { node: name.clone() }))?;
     let mut installed = vec![];
-    for file in &found {
-        let bytes = plugins::read_bundle(file)?;
-        let bundle =
-            keepwell_bundle::open(&bytes, &trust).map_err(|e| plugins::refused(file, &e))?;
+    for (bytes, bundle) in opened {
         plugins::install(&dir, &key, &bytes, &bundle, clock::now_ms())?;
         journal.commit(record(crate::api::installed_event(&bundle)))?;
         show::say(&format!(
@@ -113,7 +144,12 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     });
     global.out().document(&value, || {
         let at = dir.path().display();
-        format!("node `{name}` is ready at {at} with {} tasks\nnext: keepwell --node {at} run quick-check", tasks.len())
+        let next = match tasks.iter().find(|task| *task == "quick-check") {
+            Some(task) => format!("run {task}"),
+            None => "doctor".to_owned(),
+        };
+        let tasks = super::config::counted(tasks.len(), "tasks");
+        format!("node `{name}` is ready at {at} with {tasks}\nnext: keepwell --node {at} {next}")
     });
     Ok(Exit::Done)
 }
@@ -171,7 +207,11 @@ fn trust(bundles: &Option<PathBuf>) -> Result<Trust> {
     let mut trust = Trust::default();
     if let Some(dir) = bundles {
         let path = dir.join("publisher.pub");
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            Error::io("read", &path, &e).hint(
+                "it is the key that the bundles are signed with; `cargo xtask dist` makes both",
+            )
+        })?;
         let public: PublicKey = text.trim().parse().map_err(|e| {
             Error::config(format!("{}: {}", path.display(), crate::error::chain(&e)))
         })?;

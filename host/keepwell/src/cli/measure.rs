@@ -14,6 +14,7 @@ use keepwell_model::state::Exit;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The series there are, with their last value.
+    #[command(after_help = "Example:\n  keepwell measure list --task resource-check")]
     List {
         #[arg(long)]
         task: Option<String>,
@@ -33,6 +34,12 @@ pub(crate) enum Verb {
         #[arg(long, default_value_t = 200)]
         limit: u64,
     },
+    /// Where numbers go, by the line through each day's maximum (Theil-Sen), and when one reaches a
+    /// level.
+    #[command(
+        after_help = "Exits 3 when the level is reached, or will be within twice the time measured.\n\nExample:\n  keepwell measure trend\n  keepwell measure trend disk_used --label mount=/var --reaches 0.95"
+    )]
+    Trend(super::trend::Args),
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -58,6 +65,7 @@ pub(crate) enum BaselineVerb {
         noise: f64,
     },
     /// How a window compares: Mann-Whitney below 0.01 and a shift that matters, of 20 values each.
+    #[command(after_help = "Example:\n  keepwell baseline compare quiet-load --since 1h")]
     Compare {
         name: String,
         #[arg(long, default_value = "1d")]
@@ -67,20 +75,21 @@ pub(crate) enum BaselineVerb {
         same_hour: bool,
     },
     /// Forget a baseline and all its versions.
+    #[command(after_help = "Example:\n  keepwell baseline forget quiet-load")]
     Forget { name: String },
 }
 
 /// A series by its name, and by as much more as tells it apart.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Which {
-    series: String,
+    pub(super) series: String,
     #[arg(long)]
-    task: Option<String>,
+    pub(super) task: Option<String>,
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = label)]
-    labels: Vec<(String, String)>,
+    pub(super) labels: Vec<(String, String)>,
 }
 
-fn label(text: &str) -> Result<(String, String), String> {
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
@@ -111,7 +120,7 @@ pub(super) fn reader(global: &Global) -> Result<Option<MeasurementReader>> {
     }
 }
 
-fn needed(global: &Global) -> Result<MeasurementReader> {
+pub(super) fn needed(global: &Global) -> Result<MeasurementReader> {
     reader(global)?.ok_or_else(|| {
         Error::usage("nothing was measured yet")
             .hint("runs of tasks such as resource-check leave measurements")
@@ -127,6 +136,7 @@ pub(super) fn measure(global: &Global, verb: &Verb) -> Result<Exit> {
             per,
             limit,
         } => shown(global, which, since, *per, *limit),
+        Verb::Trend(args) => super::trend::shown(global, args),
     }
 }
 
@@ -168,7 +178,7 @@ pub(super) fn baseline(global: &Global, verb: &BaselineVerb) -> Result<Exit> {
     }
 }
 
-fn time(text: &str) -> Result<u64> {
+pub(super) fn time(text: &str) -> Result<u64> {
     clock::parse_time(text, clock::now_ms()).ok_or_else(|| {
         Error::usage(format!("`{text}` is no time"))
             .hint("write 2026-11-24T02:00:00Z, 2026-11-24, or a span ago such as 2h")
@@ -176,7 +186,7 @@ fn time(text: &str) -> Result<u64> {
 }
 
 /// The one series that fits.
-fn find(reader: &MeasurementReader, which: &Which) -> Result<SeriesKey> {
+pub(super) fn find(reader: &MeasurementReader, which: &Which) -> Result<SeriesKey> {
     let fits = |row: &SeriesRow| {
         row.key.name() == which.series
             && which
@@ -204,9 +214,12 @@ fn find(reader: &MeasurementReader, which: &Which) -> Result<SeriesKey> {
     }
 }
 
-fn labels(key: &SeriesKey) -> String {
-    let all = key.labels().iter();
-    let words: Vec<String> = all.map(|(name, value)| format!("{name}={value}")).collect();
+/// `mount=/var host=a`.
+pub(super) fn labels(all: &serde_json::Value) -> String {
+    let all = all.as_object().into_iter().flatten();
+    let words: Vec<String> = all
+        .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
+        .collect();
     words.join(" ")
 }
 
@@ -218,7 +231,6 @@ fn list(global: &Global, task: Option<&str>) -> Result<Exit> {
             rows.push(serde_json::json!({
                 "name": row.key.name(), "unit": row.key.unit(), "labels": row.key.labels(),
                 "points": row.points, "last": last.map(|p| p.value), "at": last.map(|p| p.at_ms),
-                "says": labels(&row.key),
             }));
         }
     }
@@ -236,7 +248,7 @@ fn list(global: &Global, task: Option<&str>) -> Result<Exit> {
             text("points"),
             text("last"),
             at,
-            text("says"),
+            labels(&row["labels"]),
         ]
     });
     if rows.is_empty() {

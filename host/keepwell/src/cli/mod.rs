@@ -13,6 +13,7 @@ mod init;
 mod measure;
 mod plugin;
 mod quarantine;
+mod report;
 mod run;
 mod runs;
 mod runs_steer;
@@ -24,11 +25,13 @@ mod store;
 mod task;
 mod task_state;
 mod template;
+mod trend;
 mod trust;
+mod wrong;
 
 use crate::error::Result;
 use crate::node_dir::NodeDir;
-use crate::show::{Format, Out};
+use crate::show::{self, Format, Out};
 use clap::{Parser, Subcommand};
 use keepwell_model::state::Exit;
 use std::path::PathBuf;
@@ -99,7 +102,8 @@ enum Verb {
     /// Check, show or describe the configuration.
     #[command(subcommand)]
     Config(config::Verb),
-    /// The node at a glance.
+    /// The node at a glance, and what waits for somebody.
+    #[command(after_help = "Example:\n  keepwell status --json")]
     Status,
     /// The configured tasks.
     #[command(subcommand)]
@@ -139,6 +143,8 @@ enum Verb {
     /// How numbers were when all was well, and whether they still are.
     #[command(subcommand)]
     Baseline(measure::BaselineVerb),
+    /// What a period came to: runs, slots, findings, changes, approvals.
+    Report(report::Args),
     /// What runs when: make, change, check and look ahead.
     #[command(subcommand)]
     Schedule(schedule::Verb),
@@ -157,18 +163,14 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(e) => {
-            // Help and version are data; everything else is talk about a usage error.
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() {
-                Exit::Usage.code()
-            } else {
-                Exit::Done.code()
-            });
-        }
+        Err(e) => return ExitCode::from(wrong::told(&e, std::env::args_os()).code()),
     };
     let out = cli.global.out();
-    match dispatch(cli) {
+    let ended = match (dispatch(cli), show::lost()) {
+        (Ok(_), Some(lost)) => Err(lost),
+        (ended, _) => ended,
+    };
+    match ended {
         Ok(exit) => ExitCode::from(exit.code()),
         Err(error) => {
             out.error(&error);
@@ -198,6 +200,7 @@ fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Findings(args) => findings::findings(global, &args),
         Verb::Measure(verb) => measure::measure(global, &verb),
         Verb::Baseline(verb) => measure::baseline(global, &verb),
+        Verb::Report(args) => report::report(global, &args),
         Verb::Schedule(verb) => schedule::schedule(global, &verb),
         Verb::Approvals(verb) => approvals::approvals(global, &verb),
         Verb::BreakGlass(verb) => break_glass::break_glass(global, &verb),
@@ -215,6 +218,14 @@ fn parse_setting(text: &str) -> Result<(String, serde_json::Value), String> {
     }
     let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::from(value));
     Ok((key.to_owned(), value))
+}
+
+/// A word of a fixed set, as it is spelled in JSON. A wrong one is answered with the nearest, or all.
+fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|e| {
+        let message = e.to_string();
+        crate::config::suggestion(&message).unwrap_or(message)
+    })
 }
 
 #[cfg(test)]
@@ -236,5 +247,18 @@ mod tests {
             serde_json::json!(["x"])
         );
         assert!(parse_setting("a").is_err() && parse_setting("=1").is_err());
+    }
+
+    #[test]
+    fn a_wrong_word_is_answered_with_what_was_meant() {
+        use keepwell_model::state::RunState;
+        assert_eq!(word("waiting"), Ok(RunState::Waiting));
+        let told = word::<RunState>("faild").unwrap_err();
+        assert_eq!(told, "did you mean `failed`?");
+        let told = word::<RunState>("xyz").unwrap_err();
+        assert!(
+            told.contains("waiting") && told.contains("interrupted"),
+            "{told}"
+        );
     }
 }

@@ -7,7 +7,6 @@ use crate::api::Request;
 use crate::error::{Error, Result, chain};
 use crate::node_dir::{make_private_dir, write_file};
 use crate::plugins;
-use crate::show;
 use keepwell_bundle::Bundle;
 use keepwell_model::capability::Capability;
 use keepwell_model::grant::Tier;
@@ -19,13 +18,15 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Make a new plugin in DIR, with a task and a test that pass at once.
+    #[command(after_help = "Example:\n  keepwell plugin new tally --sdk KEEPWELL/sdk")]
     New {
         dir: PathBuf,
-        /// Where the SDK lies. Default: the version of this program from the registry.
+        /// Where the SDK lies: `sdk` in a checkout of Keepwell. No registry has it yet.
         #[arg(long, value_name = "DIR")]
-        sdk: Option<PathBuf>,
+        sdk: PathBuf,
     },
     /// Build the plugin in DIR to a component, and hold its imports against its manifest.
+    #[command(after_help = "Example:\n  keepwell plugin build tally --out tally.wasm")]
     Build {
         dir: PathBuf,
         /// Default: DIR/target/NAME.wasm.
@@ -34,22 +35,28 @@ pub(crate) enum Verb {
     },
     /// Run the plugin's own tests against the simulated node, then build it and have it describe
     /// itself in the real sandbox.
+    #[command(after_help = "Example:\n  keepwell plugin test tally")]
     Test { dir: PathBuf },
     /// Verify a bundle, compile it in a limited process, install it.
+    #[command(after_help = "Example:\n  keepwell plugin install tally-0.1.0.kwb")]
     Install { file: PathBuf },
     /// Install a newer version of an installed plugin.
+    #[command(after_help = "Example:\n  keepwell plugin upgrade tally-0.2.0.kwb")]
     Upgrade { file: PathBuf },
     /// Remove an installed plugin: NAME, NAME@VERSION or a digest.
+    #[command(after_help = "Example:\n  keepwell plugin remove tally@0.1.0")]
     Remove { plugin: String },
     /// The installed plugins.
+    #[command(after_help = "Example:\n  keepwell plugin list")]
     List,
     /// An installed plugin: its tasks, what they ask for and why, what is granted.
+    #[command(after_help = "Example:\n  keepwell plugin inspect clean")]
     Inspect { plugin: String },
 }
 
 pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
-        Verb::New { dir, sdk } => new(dir, sdk.as_deref()),
+        Verb::New { dir, sdk } => new(global, dir, sdk),
         Verb::Build { dir, out } => build(global, dir, out.as_deref()),
         Verb::Test { dir } => test(global, dir),
         Verb::Install { file } => install(global, file, false),
@@ -60,7 +67,7 @@ pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
     }
 }
 
-fn new(dir: &Path, sdk: Option<&Path>) -> Result<Exit> {
+fn new(global: &Global, dir: &Path, sdk: &Path) -> Result<Exit> {
     if dir.exists() {
         return Err(Error::usage(format!("{} exists", dir.display())));
     }
@@ -69,16 +76,15 @@ fn new(dir: &Path, sdk: Option<&Path>) -> Result<Exit> {
         .map(|n| n.to_string_lossy().into_owned())
         .unwrap_or_default();
     let name = PluginName::new(name).map_err(|e| Error::usage(e.to_string()))?;
-    let sdk = match sdk {
-        Some(path) => {
-            let path = std::path::absolute(path).map_err(|e| Error::io("find", path, &e))?;
-            format!(
-                "{{ path = {} }}",
-                toml::Value::String(path.to_string_lossy().into_owned())
-            )
-        }
-        None => format!("\"{}\"", env!("CARGO_PKG_VERSION")),
-    };
+    if !sdk.join("Cargo.toml").is_file() {
+        return Err(Error::usage(format!("{} is not the SDK", sdk.display()))
+            .hint("name `sdk` of a checkout of Keepwell: --sdk KEEPWELL/sdk"));
+    }
+    let path = std::path::absolute(sdk).map_err(|e| Error::io("find", sdk, &e))?;
+    let path = path
+        .to_str()
+        .ok_or_else(|| Error::usage(format!("{} is not UTF-8", path.display())))?;
+    let sdk = format!("{{ path = {} }}", toml::Value::String(path.to_owned()));
     make_private_dir(&dir.join("src"))?;
     let cargo = PLUGIN_CARGO
         .replace("{name}", name.as_str())
@@ -86,11 +92,11 @@ fn new(dir: &Path, sdk: Option<&Path>) -> Result<Exit> {
     write_file(&dir.join("Cargo.toml"), cargo.as_bytes(), 0o644)?;
     let lib = super::template::PLUGIN_LIB.replace("{name}", name.as_str());
     write_file(&dir.join("src/lib.rs"), lib.as_bytes(), 0o644)?;
-    show::line(&format!(
-        "{} is ready\nnext: keepwell plugin test {}",
-        dir.display(),
-        dir.display()
-    ));
+    let value = serde_json::json!({ "plugin": name, "dir": dir });
+    global.out().document(&value, || {
+        let dir = dir.display();
+        format!("{dir} is ready\nnext: keepwell plugin test {dir}")
+    });
     Ok(Exit::Done)
 }
 

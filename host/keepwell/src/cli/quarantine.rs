@@ -14,8 +14,10 @@ use std::io::IsTerminal as _;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// What is kept, of which run, and until when.
+    #[command(after_help = "Example:\n  keepwell quarantine list")]
     List,
     /// Delete what has expired. It cannot be undone.
+    #[command(after_help = "Example:\n  keepwell quarantine expire --dry-run")]
     Expire {
         /// Only say what would be deleted.
         #[arg(long)]

@@ -1,9 +1,12 @@
 //! `plan` and `run`.
 
+use super::config::counted;
 use super::{Global, parse_setting};
 use crate::api::Request;
+use crate::clock;
 use crate::error::{Error, Result};
-use crate::pipeline::PlanReader;
+use crate::node;
+use crate::pipeline::{self, PlanReader};
 use crate::show::{self, Format};
 use keepwell_model::event::Mode;
 use keepwell_model::report::Report;
@@ -95,7 +98,21 @@ pub(super) fn run(global: &Global, args: &RunArgs) -> Result<Exit> {
         args.yes,
     )?;
     print_result(global, &report);
+    say_what_reverts(global, &report);
     Ok(report.exit())
+}
+
+/// Said here and not where it ran: a daemon's talk goes to its log. Who cannot read the node
+/// directory finds it by `runs changes` later.
+fn say_what_reverts(global: &Global, report: &Report) {
+    let waiting = node::reader(&global.dir()).and_then(|r| pipeline::waiting(&r, report.run));
+    if let Ok(Some((count, first))) = waiting {
+        let parameters = counted(count, "parameters");
+        let (at, run) = (clock::readable(first), report.run.short());
+        show::say(&format!(
+            "  reverts   {parameters} at {at}; `keepwell runs confirm {run}` keeps what was set"
+        ));
+    }
 }
 
 /// The summary line is data; the report around it is talk.

@@ -21,11 +21,14 @@ use std::time::Duration;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// Newest first.
+    #[command(
+        after_help = "Example:\n  keepwell runs list --task temp-clean --state failed --limit 5"
+    )]
     List {
         #[arg(long)]
         task: Option<String>,
         /// Only runs in this state, for example `failed`.
-        #[arg(long, value_parser = parse_state)]
+        #[arg(long, value_parser = super::word::<RunState>)]
         state: Option<RunState>,
         #[arg(long, default_value_t = 20)]
         limit: u64,
@@ -34,18 +37,25 @@ pub(crate) enum Verb {
         before: Option<String>,
     },
     /// The report of a run: a full id, its last 8 digits, or `last`.
+    #[command(after_help = "Example:\n  keepwell runs show last --json")]
     Show { run: String },
     /// Watch a run until it ends.
+    #[command(after_help = "Example:\n  keepwell runs follow last")]
     Follow { run: String },
     /// Ask a run to stop at the next safe point.
+    #[command(after_help = "Example:\n  keepwell runs cancel last")]
     Cancel { run: String },
     /// Forget what `[retention]` does not keep: old runs, measurements, expired quarantine.
+    #[command(after_help = "Example:\n  keepwell runs prune")]
     Prune,
     /// Keep what a run changed, before it reverts by itself.
+    #[command(after_help = "Example:\n  keepwell runs confirm last")]
     Confirm { run: String },
     /// Parameters that runs changed, newest first, and what became of each.
+    #[command(after_help = "Example:\n  keepwell runs changes")]
     Changes,
     /// Finish the approved plan of a run that was interrupted.
+    #[command(after_help = "Example:\n  keepwell runs resume last")]
     Resume { run: String },
     /// Leave the window that is open now open for longer, at most as long as its `max-extend` says.
     Extend(steer::ExtendArgs),
@@ -93,12 +103,6 @@ pub(super) fn runs(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Prioritize(args) => steer::prioritize(global, args),
         Verb::Adjust(args) => steer::adjust(global, args),
     }
-}
-
-fn parse_state(text: &str) -> Result<RunState, String> {
-    serde_json::from_value(text.into()).map_err(|_| {
-        "expected running, done, warned, failed, denied, limited, skipped, missed, cancelled or interrupted".into()
-    })
 }
 
 fn list(

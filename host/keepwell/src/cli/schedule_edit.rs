@@ -4,7 +4,7 @@
 use super::Global;
 use super::schedule::{print_rows, rows, unknown};
 use crate::api::{Client, Request};
-use crate::config::{self, Config, timetable};
+use crate::config::{self, Config, Edited, timetable};
 use crate::error::{Error, Result};
 use crate::node;
 use crate::node_dir::{NodeDir, make_private_dir, write_file};
@@ -16,7 +16,6 @@ use keepwell_model::schedule::NamedSlot;
 use keepwell_model::state::Exit;
 use keepwell_model::units::Span;
 use std::path::{Path, PathBuf};
-use toml::{Table, Value};
 
 /// The options that name tasks for each named slot. A macro, because clap has no other way to give
 /// the same six options another beginning.
@@ -110,32 +109,26 @@ pub(super) fn create(global: &Global, args: &CreateArgs) -> Result<Exit> {
                 .hint("`keepwell schedule update` changes it"),
         );
     }
-    let mut slots = Table::new();
-    for (name, tasks) in args.sets.given() {
-        let mut slot = Table::new();
-        slot.insert("tasks".into(), array(tasks));
-        if let Some(at) = args.at.as_ref().filter(|_| name != NamedSlot::Hourly) {
-            slot.insert("at".into(), at.as_str().into());
-        }
-        slots.insert(name.to_string(), slot.into());
+    let mut file = Edited::of(&path, "")?;
+    if let Some(zone) = &args.zone {
+        file.set(&["zone"], zone.as_str())?;
     }
-    if slots.is_empty() {
+    if let Some(window) = args.window {
+        file.set(&["window", "duration"], window.to_string())?;
+    }
+    for (name, tasks) in args.sets.given() {
+        if let Some(at) = args.at.as_ref().filter(|_| name != NamedSlot::Hourly) {
+            file.set(&["slots", name.as_str(), "at"], at.as_str())?;
+        }
+        for task in tasks {
+            add(&mut file, name, task)?;
+        }
+    }
+    if args.sets.given().next().is_none() {
         return Err(Error::usage("a schedule without tasks runs nothing")
             .hint("name some, for example `--daily temp-clean disk-check`"));
     }
-    let mut file = Table::new();
-    if let Some(zone) = &args.zone {
-        file.insert("zone".into(), zone.as_str().into());
-    }
-    if let Some(window) = args.window {
-        let duration = Value::from(window.to_string());
-        file.insert(
-            "window".into(),
-            Table::from_iter([("duration".to_owned(), duration)]).into(),
-        );
-    }
-    file.insert("slots".into(), slots.into());
-    put(global, &dir, &path, &args.name, &file)
+    put(global, &dir, &path, &args.name, &file.text())
 }
 
 pub(super) fn update(global: &Global, args: &UpdateArgs) -> Result<Exit> {
@@ -145,92 +138,50 @@ pub(super) fn update(global: &Global, args: &UpdateArgs) -> Result<Exit> {
         let known: Vec<_> = config.schedules.keys().map(ToString::to_string).collect();
         return Err(unknown(args.name.as_str(), &known));
     };
-    if doc
-        .text
-        .lines()
-        .any(|line| line.trim_start().starts_with('#') || line.contains(" # "))
-    {
-        return Err(Error::usage(format!(
-            "{} has comments, which would be lost",
-            doc.path.display()
-        ))
-        .hint("change it by hand; `keepwell schedule validate` checks it"));
-    }
-    let mut file: Table = doc
-        .text
-        .parse()
-        .map_err(|e: toml::de::Error| Error::config(e.message().to_owned()))?;
+    let mut file = Edited::of(&doc.path, &doc.text)?;
     if let Some(zone) = &args.zone {
-        file.insert("zone".into(), zone.as_str().into());
+        file.set(&["zone"], zone.as_str())?;
     }
-    let slots = file
-        .entry("slots")
-        .or_insert_with(|| Table::new().into())
-        .as_table_mut()
-        .ok_or_else(|| Error::config("`slots` is not a table"))?;
     for (name, tasks) in args.added.given() {
-        let mut all = tasks_of(slots, name);
         for task in tasks {
-            if all.contains(task) {
-                return Err(Error::usage(format!("{name} runs {task} already")));
-            }
-            all.push(task.clone());
+            add(&mut file, name, task)?;
         }
-        set_tasks(slots, name, &all);
     }
     for (name, tasks) in args.removed.given() {
-        let mut all = tasks_of(slots, name);
         for task in tasks {
-            let at = all.iter().position(|t| t == task);
-            let at = at.ok_or_else(|| Error::usage(format!("{name} does not run {task}")))?;
-            all.remove(at);
+            remove(&mut file, name, task)?;
         }
-        set_tasks(slots, name, &all);
     }
-    let path = doc.path.clone();
-    put(global, &dir, &path, &args.name, &file)
+    put(global, &dir, &doc.path, &args.name, &file.text())
 }
 
 fn file_of(dir: &NodeDir, name: &SlotName) -> PathBuf {
     dir.schedules().join(format!("{name}.toml"))
 }
 
-fn array(tasks: &[TaskName]) -> Value {
-    tasks
-        .iter()
-        .map(|task| Value::from(task.as_str()))
-        .collect::<Vec<_>>()
-        .into()
+fn add(file: &mut Edited, name: NamedSlot, task: &TaskName) -> Result<()> {
+    if file.add(&["slots", name.as_str(), "tasks"], task.as_str())? {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{name} runs {task} already")))
 }
 
-/// The configuration was read, so what is there has its shape.
-fn tasks_of(slots: &Table, name: NamedSlot) -> Vec<TaskName> {
-    let tasks = slots.get(name.as_str()).and_then(|slot| slot.get("tasks"));
-    let tasks = tasks.and_then(Value::as_array).into_iter().flatten();
-    tasks
-        .filter_map(|task| TaskName::new(task.as_str()?).ok())
-        .collect()
-}
-
-fn set_tasks(slots: &mut Table, name: NamedSlot, tasks: &[TaskName]) {
-    if tasks.is_empty() {
-        slots.remove(name.as_str());
-        return;
+/// A slot keeps what else it says, and goes with its last task.
+fn remove(file: &mut Edited, name: NamedSlot, task: &TaskName) -> Result<()> {
+    let tasks = ["slots", name.as_str(), "tasks"];
+    if !file.take(&tasks, task.as_str())? {
+        return Err(Error::usage(format!("{name} does not run {task}")));
     }
-    let slot = slots
-        .entry(name.as_str())
-        .or_insert_with(|| Table::new().into());
-    if let Some(slot) = slot.as_table_mut() {
-        slot.insert("tasks".into(), array(tasks));
+    if file.is_empty(&tasks)? {
+        file.remove(&tasks[..2])?;
     }
+    Ok(())
 }
 
 /// Writes the file when the whole configuration is good with it, and tells a running daemon.
-fn put(global: &Global, dir: &NodeDir, path: &Path, name: &SlotName, file: &Table) -> Result<Exit> {
-    let text = toml::to_string(file)
-        .map_err(|e| Error::failed(format!("cannot write the schedule: {e}")))?;
+fn put(global: &Global, dir: &NodeDir, path: &Path, name: &SlotName, text: &str) -> Result<Exit> {
     let mut config = config::load(dir)?;
-    let doc = config::parse_schedule(path, text.clone())?;
+    let doc = config::parse_schedule(path, text.to_owned())?;
     config.schedules.insert(name.clone(), doc);
     let problems = config::check_all(dir, &config, &plugins::trust(dir)?);
     if !problems.is_empty() {
@@ -267,19 +218,23 @@ mod tests {
 
     #[test]
     fn a_slot_keeps_what_else_it_says_and_goes_with_its_last_task() {
-        let text = "zone = 'UTC'\n[slots.daily]\nat = '01:00'\ntasks = ['a', 'b']\n";
-        let mut file: Table = text.parse().unwrap();
-        let slots = file["slots"].as_table_mut().unwrap();
-        let mut tasks = tasks_of(slots, NamedSlot::Daily);
-        assert!(tasks_of(slots, NamedSlot::Weekly).is_empty());
-        tasks.push(TaskName::new("c").unwrap());
-        set_tasks(slots, NamedSlot::Daily, &tasks);
-        set_tasks(slots, NamedSlot::Weekly, &tasks[..1]);
-        assert_eq!(slots["daily"]["at"].as_str(), Some("01:00"));
-        assert_eq!(tasks_of(slots, NamedSlot::Daily), tasks);
-        set_tasks(slots, NamedSlot::Daily, &[]);
+        let text = "zone = 'UTC'\n# before the users come\n[slots.daily]\nat = '01:00'\n\
+            tasks = ['a', 'b']\n";
+        let mut file = Edited::of(Path::new("s.toml"), text).unwrap();
+        let task = |name: &str| TaskName::new(name).unwrap();
+        add(&mut file, NamedSlot::Daily, &task("c")).unwrap();
+        add(&mut file, NamedSlot::Weekly, &task("a")).unwrap();
+        assert!(add(&mut file, NamedSlot::Daily, &task("a")).is_err());
+        assert!(remove(&mut file, NamedSlot::Monthly, &task("a")).is_err());
+        remove(&mut file, NamedSlot::Daily, &task("a")).unwrap();
+        assert!(
+            file.text()
+                .contains("users come\n[slots.daily]\nat = '01:00'\ntasks = ['b', \"c\"]")
+        );
+        remove(&mut file, NamedSlot::Daily, &task("b")).unwrap();
+        remove(&mut file, NamedSlot::Daily, &task("c")).unwrap();
+        let left: toml::Table = file.text().parse().unwrap();
+        let slots = left["slots"].as_table().unwrap();
         assert!(!slots.contains_key("daily") && slots.contains_key("weekly"));
-        let again: Table = toml::to_string(&file).unwrap().parse().unwrap();
-        assert_eq!(again, file);
     }
 }

@@ -13,8 +13,10 @@ use std::collections::BTreeMap;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The configured stores.
+    #[command(after_help = "Example:\n  keepwell store list")]
     List,
     /// What is known of each: shards, bytes, the oldest verification, shards in doubt.
+    #[command(after_help = "Example:\n  keepwell store status")]
     Status,
 }
 

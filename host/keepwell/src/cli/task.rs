@@ -10,7 +10,9 @@ use crate::pipeline::{Brake, Silent};
 use crate::plugins;
 use crate::show;
 use keepwell_journal::{PAUSED, RunQuery};
+use keepwell_model::capability::Capability;
 use keepwell_model::event::Mode;
+use keepwell_model::grant::Grant;
 use keepwell_model::id::ParamName;
 use keepwell_model::report::Report;
 use keepwell_model::state::{Exit, RunState};
@@ -21,22 +23,31 @@ use std::fmt::Write as _;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The tasks of this node with their last run.
+    #[command(after_help = "Example:\n  keepwell task list")]
     List,
     /// One task: its plugin, settings, grant and limits as they are in force.
+    #[command(after_help = "Example:\n  keepwell task show temp-clean")]
     Show { task: String },
     /// Start no run of it until it is resumed.
+    #[command(
+        after_help = "Example:\n  keepwell task pause temp-clean --reason 'the disk is being replaced'"
+    )]
     Pause {
         task: String,
         #[arg(long)]
         reason: String,
     },
     /// Let a paused task run again.
+    #[command(after_help = "Example:\n  keepwell task resume temp-clean")]
     Resume {
         task: String,
         #[arg(long, default_value = "resumed by hand")]
         reason: String,
     },
     /// Leave out its next run.
+    #[command(
+        after_help = "Example:\n  keepwell task skip temp-clean --reason 'a release is under way'"
+    )]
     Skip {
         task: String,
         #[arg(long)]
@@ -87,6 +98,7 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     State(super::task_state::Verb),
     /// Run it and print one line as Nagios plugins do; exits 0, 1, 2 or 3 as that convention has it.
+    #[command(after_help = "Example:\n  keepwell task check disk-check --set threshold=90")]
     Check {
         task: String,
         #[arg(long, value_name = "KEY=VALUE", value_parser = super::parse_setting)]
@@ -194,7 +206,7 @@ fn show_task(global: &Global, name: &str) -> Result<Exit> {
     let grant = granted(&dir, &config, task)?;
     let value = serde_json::json!({
         "task": name, "file": task.path, "settings": task.file.settings, "grant": grant,
-        "grant_digest": grant.digest(),
+        "grant_digest": grant.digest(), "schedule": task.file.schedule, "window": task.file.window,
     });
     global.out().document(&value, || {
         let mut text = format!("task      {name} ({})\n", task.path.display());
@@ -203,64 +215,90 @@ fn show_task(global: &Global, name: &str) -> Result<Exit> {
             "runs      {} of {}@{}, signed by {}",
             grant.plugin_task, grant.plugin, grant.version, grant.signer.name
         );
+        if let Some(schedule) = &task.file.schedule {
+            let _ = writeln!(text, "schedule  {schedule}");
+        }
+        if let Some(window) = &task.file.window {
+            let _ = writeln!(text, "window    {}", compact(window));
+        }
         let _ = writeln!(text, "component {}", grant.component);
         let _ = writeln!(text, "grant     {}", grant.digest());
-        let pretty = |value: &dyn erased::Pretty| value.pretty();
-        if grant.metrics {
-            let _ = writeln!(text, "  metrics");
+        for (capability, scope) in held(&grant) {
+            let line = format!("  {capability:<13} {scope}");
+            let _ = writeln!(text, "{}", line.trim_end());
         }
-        if let Some(storage) = &grant.storage {
-            let _ = writeln!(text, "  storage       {}", pretty(&storage.roots));
-        }
-        if let Some(clean) = &grant.clean {
-            let _ = writeln!(
-                text,
-                "  storage-clean {} {}",
-                pretty(&clean.roots),
-                pretty(&clean.budget)
-            );
-        }
-        if let Some(shards) = &grant.shards {
-            let _ = writeln!(text, "  shards        {}", pretty(&shards.stores));
-        }
-        if let Some(config) = &grant.config_read {
-            let _ = writeln!(text, "  config-read   {}", names(config.params.keys()));
-        }
-        if let Some(config) = &grant.config_write {
-            let _ = writeln!(text, "  config-write  {}", names(config.params.keys()));
-        }
-        if let Some(quota) = &grant.state {
-            let _ = writeln!(text, "  state         {}", pretty(quota));
-        }
-        let _ = writeln!(text, "settings  {}", pretty(&task.file.settings));
-        let _ = write!(text, "limits    {}", pretty(&grant.limits));
+        let _ = writeln!(text, "settings  {}", compact(&task.file.settings));
+        let _ = write!(text, "limits    {}", compact(&grant.limits));
         text
     });
     Ok(Exit::Done)
 }
 
-fn names<'a>(names: impl Iterator<Item = &'a ParamName>) -> String {
-    let names: Vec<&str> = names.map(ParamName::as_str).collect();
-    names.join(", ")
+/// Every capability of a grant with where it applies and how much of it. Taken apart, so that one
+/// more cannot be left out.
+fn held(grant: &Grant) -> Vec<(Capability, String)> {
+    let Grant {
+        plugin: _,
+        version: _,
+        plugin_task: _,
+        component: _,
+        signer: _,
+        metrics,
+        storage,
+        clean,
+        shards,
+        config_read,
+        config_write,
+        state,
+        limits: _,
+    } = grant;
+    let names = |all: Vec<&ParamName>| {
+        let all: Vec<&str> = all.into_iter().map(ParamName::as_str).collect();
+        all.join(" ")
+    };
+    let mut all = vec![];
+    if *metrics {
+        all.push((Capability::Metrics, String::new()));
+    }
+    if let Some(storage) = storage {
+        all.push((Capability::Storage, compact(&storage.roots)));
+    }
+    if let Some(clean) = clean {
+        let scope = format!("{} {}", compact(&clean.roots), compact(&clean.budget));
+        all.push((Capability::StorageClean, scope));
+    }
+    if let Some(shards) = shards {
+        let scope = format!("{} {}", compact(&shards.stores), compact(&shards.budget));
+        all.push((Capability::Shards, scope));
+    }
+    if let Some(read) = config_read {
+        all.push((Capability::ConfigRead, names(read.params.keys().collect())));
+    }
+    if let Some(write) = config_write {
+        let params = names(write.params.keys().collect());
+        let most = write.max_changes;
+        all.push((
+            Capability::ConfigWrite,
+            format!("{params}, at most {most} in a run"),
+        ));
+    }
+    if let Some(state) = state {
+        let scope = format!("{} in {} keys", state.max_bytes, state.max_keys);
+        all.push((Capability::State, scope));
+    }
+    all
 }
 
 /// One-line JSON of anything, for the table view.
-mod erased {
-    pub(super) trait Pretty {
-        fn pretty(&self) -> String;
-    }
-    impl<T: serde::Serialize> Pretty for T {
-        fn pretty(&self) -> String {
-            serde_json::to_string(self).unwrap_or_default()
-        }
-    }
+fn compact(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 pub(super) fn granted(
     dir: &crate::node_dir::NodeDir,
     config: &Config,
     task: &Task,
-) -> Result<keepwell_model::grant::Grant> {
+) -> Result<Grant> {
     let trust = plugins::trust(dir)?;
     let plugin = plugins::open(dir, &trust, &task.file.plugin)?;
     config::check_task(config, task, &plugin).map_err(config::bad)
@@ -295,13 +333,31 @@ fn for_the_daemon(global: &Global, request: Request) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// Nagios' code for a check that could not be made.
+const UNKNOWN: i32 = 3;
+
 /// Nagios: `SERVICE STATUS - text | 'label'=value[unit]`; 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
 fn check(global: &Global, name: &str, set: &[(String, serde_json::Value)]) -> Result<Exit> {
+    let out = global.out();
+    let tell = |word: &str, code: i32, line: String| -> ! {
+        let value = serde_json::json!({ "status": word, "exit": code, "line": line });
+        out.document(&value, || line);
+        // A line that nobody got is no answer, and a check without an answer is unknown.
+        std::process::exit(if show::lost().is_some() {
+            UNKNOWN
+        } else {
+            code
+        })
+    };
     let report = match run_once(global, name, set) {
         Ok(report) => report,
         Err(e) => {
-            show::line(&format!("{} UNKNOWN - {e}", name.to_uppercase()));
-            std::process::exit(3);
+            let why = printable(&e.to_string(), 1_000).replace('|', "/");
+            tell(
+                "UNKNOWN",
+                UNKNOWN,
+                format!("{} UNKNOWN - {why}", name.to_uppercase()),
+            )
         }
     };
     let (word, code) = nagios(&report);
@@ -334,8 +390,7 @@ fn check(global: &Global, name: &str, set: &[(String, serde_json::Value)]) -> Re
             metric.value
         );
     }
-    show::line(&line);
-    std::process::exit(code)
+    tell(word, code, line)
 }
 
 fn nagios(report: &Report) -> (&'static str, i32) {
@@ -355,7 +410,7 @@ fn nagios(report: &Report) -> (&'static str, i32) {
             | RunState::Cancelled
             | RunState::Interrupted,
             _,
-        ) => ("UNKNOWN", 3),
+        ) => ("UNKNOWN", UNKNOWN),
     }
 }
 

@@ -18,8 +18,10 @@ const SHOWN_BYTES: usize = 60;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The tasks that keep something, those too that are configured no more.
+    #[command(after_help = "Example:\n  keepwell task state list")]
     List,
     /// All that a task keeps, key by key. In JSON values are Base64.
+    #[command(after_help = "Example:\n  keepwell task state show health-score --json")]
     Show { task: String },
     /// Remove all that a task keeps: its next run begins anew.
     #[command(

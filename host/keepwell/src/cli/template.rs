@@ -11,17 +11,17 @@ pub(super) const TASKS: &[TaskTemplate] = &[
     TaskTemplate {
         name: "resource-check",
         plugin: "health",
-        text: "# CPU, memory, swap, disks and pressure against thresholds.\nplugin = \"health\"\n\n[grant]\nmetrics = {}\n",
+        text: "# CPU, memory, swap, disks and pressure against thresholds.\nplugin = \"health\"\n\n[grant]\nmetrics = {}\nstate = {}\n",
     },
     TaskTemplate {
         name: "health-score",
         plugin: "health",
-        text: "# One number from 0 to 1; what cannot be measured is unknown, never healthy.\nplugin = \"health\"\n\n[grant]\nmetrics = {}\n",
+        text: "# One number from 0 to 1; what cannot be measured is unknown, never healthy.\nplugin = \"health\"\n\n[grant]\nmetrics = {}\nstate = {}\n",
     },
     TaskTemplate {
         name: "quick-check",
         plugin: "health",
-        text: "# Prints one word: healthy, degraded, critical or unknown.\nplugin = \"health\"\n\n[grant]\nmetrics = {}\n",
+        text: "# Prints one word: healthy, degraded, critical or unknown.\nplugin = \"health\"\n\n[grant]\nmetrics = {}\nstate = {}\n",
     },
     TaskTemplate {
         name: "disk-check",

@@ -11,6 +11,7 @@ use keepwell_model::state::Exit;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The keys this node trusts.
+    #[command(after_help = "Example:\n  keepwell trust show")]
     Show,
     /// Trust a key.
     #[command(
@@ -30,8 +31,10 @@ pub(crate) enum Verb {
         capabilities: Vec<Capability>,
     },
     /// Trust a key no more; what it signed does not run again.
+    #[command(after_help = "Example:\n  keepwell trust revoke acme")]
     Revoke { name: String },
     /// Replace a trusted key by a new one with the same rights.
+    #[command(after_help = "Example:\n  keepwell trust rotate acme ed25519:…")]
     Rotate { name: String, public: String },
 }
 
@@ -42,7 +45,7 @@ pub(crate) enum TierName {
     ThirdParty,
 }
 
-fn parse_capability(text: &str) -> Result<Capability, String> {
+pub(super) fn parse_capability(text: &str) -> Result<Capability, String> {
     Capability::from_name(text).ok_or_else(|| {
         let known: Vec<&str> = Capability::ALL.iter().map(|c| c.name()).collect();
         format!("known capabilities: {}", known.join(", "))

@@ -29,6 +29,16 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
     if let Err(e) = config.node.retention.measurements.check() {
         problems.push(problem(e.to_string()).at("retention.measurements"));
     }
+    if let Some(socket) = config
+        .node
+        .daemon
+        .socket
+        .as_ref()
+        .filter(|s| !s.is_absolute())
+    {
+        let message = format!("`{}` is not absolute", socket.display());
+        problems.push(problem(message).at("daemon.socket"));
+    }
     if config.node.daemon.runs == 0 {
         let message = "no run of a schedule could ever begin".to_owned();
         problems.push(problem(message).at("daemon.runs"));

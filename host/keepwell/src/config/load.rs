@@ -10,11 +10,15 @@ use keepwell_model::param::Param;
 use keepwell_model::schedule::ScheduleFile;
 use keepwell_model::state::Exit;
 use keepwell_model::store::StoreConfig;
+use keepwell_model::units::Span;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A configuration file is a page; this keeps a wrong path from filling memory.
 const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Quarantine that is emptied at once is deleting, and its class would be a lie.
+const KEEP_FLOOR: Span = Span::secs(3_600);
 
 /// Everything configured on a node.
 #[derive(Debug, Clone)]
@@ -125,13 +129,16 @@ impl Config {
     }
 }
 
+/// The node that `text` is, in the file that it is or will be. Only what the text alone can tell.
+pub fn parse_node(path: &Path, text: &str) -> Result<NodeFile> {
+    toml::from_str(text).map_err(|e| bad(vec![Problem::from_toml(path, text, &e)]))
+}
+
 /// Reads everything; all problems of all files are reported together.
 pub fn load(dir: &NodeDir) -> Result<Config> {
+    dir.must_exist()?;
     let path = dir.config_file();
-    let text = read(&path).map_err(|e| match e.hint {
-        Some(_) => e,
-        None => e.hint("`keepwell init DIR` makes a node directory; name it with --node DIR"),
-    })?;
+    let text = read(&path)?;
     let mut problems = vec![];
     let node = toml::from_str::<NodeFile>(&text).unwrap_or_else(|e| {
         problems.push(Problem::from_toml(&path, &text, &e));
@@ -141,6 +148,12 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
     for flaw in flaws {
         let problem = Problem::new(&path, &text, flaw.message);
         problems.push(problem.at(&flaw.place).hint(flaw.hint));
+    }
+    if node.quarantine.keep < KEEP_FLOOR {
+        let message = format!("what was moved aside must be kept for {KEEP_FLOOR} at least");
+        let hint = "cleaning runs unattended because it can be undone; soon after it must still be";
+        let problem = Problem::new(&path, &text, message).at("quarantine.keep");
+        problems.push(problem.hint(Some(hint.into())));
     }
     let mut tasks = BTreeMap::new();
     for file in toml_files(&dir.tasks())? {
@@ -254,16 +267,22 @@ fn toml_files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    let size = std::fs::metadata(path)
-        .map_err(|e| config_io(path, &e))?
-        .len();
-    if size > FILE_MAX_BYTES {
+    use std::io::Read as _;
+    let mut bytes = vec![];
+    // What a file says of its length, a device or a pipe need not keep.
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| config_io(path, &e))?;
+    if bytes.len() as u64 > FILE_MAX_BYTES {
         return Err(Error::config(format!(
             "{} is larger than {FILE_MAX_BYTES} bytes",
             path.display()
         )));
     }
-    std::fs::read_to_string(path).map_err(|e| config_io(path, &e))
+    String::from_utf8(bytes).map_err(|_| {
+        Error::config(format!("{} is not UTF-8", path.display()))
+            .hint("configuration is text; was another file named?")
+    })
 }
 
 fn config_io(path: &Path, e: &std::io::Error) -> Error {

@@ -1,6 +1,7 @@
 //! Configuration as operators write it, read strictly: what is wrong is shown with its place.
 
 mod check;
+mod edit;
 mod load;
 mod params;
 mod place;
@@ -8,10 +9,11 @@ mod shape;
 mod timetable;
 
 pub use check::{check_all, check_node, check_schedules, check_task};
+pub use edit::Edited;
 pub use load::{
-    Config, ScheduleDoc, Task, bad, bad_file, load, load_schedule_file, load_task_file,
+    Config, ScheduleDoc, Task, bad, bad_file, load, load_schedule_file, load_task_file, parse_node,
     parse_schedule, read_text,
 };
-pub use place::Problem;
-pub use shape::{NodeFile, RootTable, TaskFile, node_schema, task_schema};
+pub use place::{Problem, suggestion};
+pub use shape::{NodeFile, RootTable, TaskFile, node_schema, schedule_schema, task_schema};
 pub use timetable::{Line, timetable};

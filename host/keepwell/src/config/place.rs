@@ -130,7 +130,7 @@ impl Diagnostic for Problem {
 }
 
 /// `unknown field `a`, expected one of `b`, `c`` → `did you mean `b`?`
-fn suggestion(message: &str) -> Option<String> {
+pub fn suggestion(message: &str) -> Option<String> {
     let mut words = message.split('`').skip(1).step_by(2);
     if !message.starts_with("unknown ") {
         return None;

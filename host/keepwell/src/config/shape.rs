@@ -7,7 +7,7 @@ use keepwell_model::limits::LimitsTable;
 use keepwell_model::param::ParamTable;
 use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
-use keepwell_model::schedule::{PressureTable, ScheduleTable};
+use keepwell_model::schedule::{PressureTable, ScheduleFile, ScheduleTable};
 use keepwell_model::store::StoreConfig;
 use keepwell_model::units::{Bytes, Span};
 use keepwell_model::window::WindowTable;
@@ -145,4 +145,9 @@ pub fn node_schema() -> serde_json::Value {
 /// JSON Schema of a file in `tasks/`.
 pub fn task_schema() -> serde_json::Value {
     schemars::schema_for!(TaskFile).to_value()
+}
+
+/// JSON Schema of a file in `schedules/`.
+pub fn schedule_schema() -> serde_json::Value {
+    schemars::schema_for!(ScheduleFile).to_value()
 }

@@ -11,6 +11,7 @@ use crate::error::Error;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -96,10 +97,33 @@ impl Out {
     }
 }
 
-/// Data. A reader that went away (`| head`) is not an error of ours.
+/// Why data did not reach stdout, the first time it did not.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Data.
 pub fn line(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
+    let written = writeln!(out, "{}", text.trim_end_matches('\n'));
+    delivered(&written);
+}
+
+/// Whether a write to stdout worked. A reader that went away (`| head`) is not an error of ours; a
+/// full disk under it is one, told by [`lost`] at the end.
+pub fn delivered(written: &std::io::Result<()>) -> bool {
+    let Err(e) = written else { return true };
+    if e.kind() != std::io::ErrorKind::BrokenPipe {
+        LOST.get_or_init(|| e.to_string());
+    }
+    false
+}
+
+/// The error of a verb whose data is not complete on stdout.
+pub fn lost() -> Option<Error> {
+    let why = LOST.get()?;
+    Some(
+        Error::failed(format!("cannot write to stdout: {why}"))
+            .hint("what was printed is not complete"),
+    )
 }
 
 /// A table without frames: columns line up, text keeps its words.

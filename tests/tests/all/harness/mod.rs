@@ -13,7 +13,9 @@ pub(crate) use busy::Busy;
 pub(crate) use daemon::Daemon;
 pub(crate) use node::{Node, journal};
 pub(crate) use places::{bundles, checkout, guests};
-pub(crate) use program::{Output, keepwell, keepwell_as, keepwell_typing, start, wait_for};
+pub(crate) use program::{
+    Output, keepwell, keepwell_as, keepwell_into, keepwell_typing, start, wait_for,
+};
 pub(crate) use tools::{command, have};
 pub(crate) use tree::{Aged, Snapshot, age, snapshot};
 pub(crate) use turn::{alone, shared};

@@ -111,6 +111,14 @@ pub(crate) fn keepwell<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Outp
     finish(start(node, args), began)
 }
 
+/// The program with its stdout going somewhere else.
+pub(crate) fn keepwell_into(node: &Path, args: &[&str], stdout: std::fs::File) -> Output {
+    let began = Instant::now();
+    let mut command = alone(Command::new(binary()));
+    command.arg("--node").arg(node).args(args).stdout(stdout);
+    finish(command.spawn().unwrap(), began)
+}
+
 /// The program as another user, who reaches nothing of the node but that socket. Only for root.
 pub(crate) fn keepwell_as(uid: u32, socket: &Path, args: &[&str]) -> Output {
     let began = Instant::now();
@@ -144,7 +152,7 @@ pub(crate) fn keepwell_typing(node: &Path, args: &[&str], typed: &str) -> Output
 }
 
 fn finish(mut child: Child, began: Instant) -> Output {
-    let out = drain(child.stdout.take().unwrap());
+    let out = child.stdout.take().map(drain);
     let err = drain(child.stderr.take().unwrap());
     let status_file = format!("/proc/{}/status", child.id());
     let mut peak_bytes = 0;
@@ -162,7 +170,7 @@ fn finish(mut child: Child, began: Instant) -> Output {
     let took = began.elapsed();
     Output {
         code,
-        out: out.join().unwrap(),
+        out: out.map_or_else(String::new, |out| out.join().unwrap()),
         err: err.join().unwrap(),
         took,
         peak_bytes,
