@@ -16,6 +16,7 @@ mod configuration;
 mod crash;
 mod daemon;
 mod full_disk;
+mod guards;
 mod harness;
 mod hostile;
 mod journal;

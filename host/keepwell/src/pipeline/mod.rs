@@ -26,7 +26,7 @@ mod undo;
 mod watch;
 
 pub use brake::Brake;
-pub use changes::{Changed, GUARD_METRICS, Measured, changes, confirm, take_back, waiting};
+pub use changes::{Changed, GUARD_METRICS, Watch, changes, confirm, take_back, waiting};
 pub use gate::Asked;
 pub use in_hand::InHand;
 pub use plan_file::{PlanReader, SealedPlan};

@@ -27,7 +27,8 @@ pub fn sweep(node: &Node, stop: &dyn Fn() -> bool) -> Result<Forgotten> {
     let now = node.clock.now_ms();
     let (quarantined, _) = expire_due(node, now)?;
     let table = &node.config.node.retention;
-    let spare: BTreeSet<RunId> = kept(&node.config).iter().map(|k| k.run.run).collect();
+    let mut spare: BTreeSet<RunId> = kept(&node.config).iter().map(|k| k.run.run).collect();
+    spare.extend(super::changes::spared(&node.reader()?)?);
     let pruned = node.journal.prune(
         &keepwell_journal::Retention {
             runs_per_task: Some(table.runs_per_task),

@@ -1,5 +1,7 @@
 //! Every format: exact bytes around the value, and a clear no for what two readers read differently.
 
+mod damage;
+
 use super::*;
 use keepwell_model::words::Code;
 use proptest::prelude::*;
