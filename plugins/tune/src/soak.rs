@@ -154,9 +154,18 @@ mod tests {
         assert_eq!(worse, Soaked::Worse { before, after });
         assert!(matches!(judged(&[0.4; 4], &calm), Soaked::NotWorse { .. }));
         // More than nothing, and less than matters.
-        assert!(matches!(judged(&[0.0; 3], &[0.009; 3]), Soaked::NotWorse { .. }));
-        assert!(matches!(judged(&[0.0; 3], &[0.02; 3]), Soaked::Worse { .. }));
-        assert!(matches!(judged(&[0.5; 3], &[0.54; 3]), Soaked::NotWorse { .. }));
+        assert!(matches!(
+            judged(&[0.0; 3], &[0.009; 3]),
+            Soaked::NotWorse { .. }
+        ));
+        assert!(matches!(
+            judged(&[0.0; 3], &[0.02; 3]),
+            Soaked::Worse { .. }
+        ));
+        assert!(matches!(
+            judged(&[0.5; 3], &[0.54; 3]),
+            Soaked::NotWorse { .. }
+        ));
     }
 
     #[test]
@@ -169,7 +178,13 @@ mod tests {
         assert!(matches!(late, Soaked::NotWorse { .. }), "{late:?}");
         // Of the first time under 10 alone, whatever came later.
         let first = memory.judge("10", "20", 500, RULE);
-        assert_eq!(first, Soaked::Worse { before: 0.2, after: 0.9 });
+        assert_eq!(
+            first,
+            Soaked::Worse {
+                before: 0.2,
+                after: 0.9
+            }
+        );
     }
 
     #[test]

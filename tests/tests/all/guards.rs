@@ -115,6 +115,47 @@ fn a_guard_needs_a_task_that_is_there_and_how_often_it_measures() {
     }
 }
 
+/// The whole soak: measured, changed, confirmed, measured again, judged, and gone back on or kept.
+#[test]
+fn a_value_is_judged_by_what_was_measured_before_it_and_in_its_soak() {
+    if !std::path::Path::new("/proc/pressure/cpu").exists() {
+        eprintln!("this kernel measures no pressure; nothing was tested");
+        return;
+    }
+    let node = Node::new(shared());
+    let task = TASK.replace("[settings]", "[settings]\nsamples = 2\nworse = 1e9");
+    node.task("param-tune", &format!("{task}state = {{}}\n"));
+    declare(&node, "1h", "");
+    let says = |words: &str| {
+        let (out, report) = node.run("param-tune");
+        out.exits(0);
+        let line = report.summary.unwrap().line;
+        assert!(line.contains(words), "{line}");
+    };
+    says("1 of 2 times");
+    assert_eq!(
+        now(&node),
+        BEFORE,
+        "nothing is tried before it was measured"
+    );
+    says("10 to 20");
+    assert_eq!(now(&node), with("20"));
+    says("waits to be confirmed");
+    let run = node.keepwell(&["runs", "changes", "-o", "json"]).json();
+    let run = run[0]["run"].as_str().unwrap().to_owned();
+    node.keepwell(&["runs", "confirm", &run]).exits(0);
+    // What was measured while it waited was measured under it, so two are there after one more.
+    std::thread::sleep(Duration::from_secs(1));
+    says("20 to 30");
+    assert_eq!(now(&node), with("30"));
+    // What was taken back is not tried again.
+    node.keepwell(&["undo", "last"]).exits(0);
+    std::thread::sleep(Duration::from_secs(1));
+    says("nothing is left to try");
+    assert_eq!(now(&node), with("20"));
+    node.journal_is_whole();
+}
+
 /// A change that waits, and whose the value is, must outlast every other memory of its run.
 #[test]
 fn what_waits_is_never_forgotten() {
