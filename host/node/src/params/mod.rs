@@ -201,7 +201,7 @@ impl ConfigWrite {
 
     /// Whether the file is the one the plan saw, but for values that this run changed in it.
     fn changed_by_us_alone(&self, change: &ParamChange, now: &Now) -> bool {
-        let (Some(seen), Place::Key { file, format, .. }, Now::Key(opened, _)) =
+        let (Some(seen), Place::Key { file, .. }, Now::Key(opened, _)) =
             (change.seen, &change.place, now)
         else {
             return false;
@@ -210,7 +210,9 @@ impl ConfigWrite {
         let mut any = false;
         for made in self.made.iter().rev() {
             let Place::Key {
-                file: other, key, ..
+                file: other,
+                format,
+                key,
             } = &made.place
             else {
                 continue;
