@@ -316,6 +316,25 @@ mod tests {
         assert_eq!(verify(&envelope, &trusting(1)).unwrap().len(), 1);
     }
 
+    proptest::proptest! {
+        /// A trusted key may sign anything: what it signed is still only answered.
+        #[test]
+        fn any_signed_payload_is_answered(
+            changes in proptest::collection::vec((0usize..700, "\\PC{0,3}|[{}\\[\\]:,\"0-9]{0,3}"), 0..5),
+        ) {
+            let mut text: Vec<char> = statement(b"c").chars().collect();
+            for (at, new) in changes {
+                let at = at.min(text.len());
+                text.splice(at..(at + 1).min(text.len()), new.chars());
+            }
+            let text: String = text.into_iter().collect();
+            // The component is none, so even the sound one does not open.
+            let code = opened(&signed(&text, &[1]), b"c").code();
+            let known = ["damaged", "bad-component", "bad-draft", "bad-manifest"];
+            proptest::prop_assert!(known.contains(&code), "{}: {}", code, text);
+        }
+    }
+
     #[test]
     fn signed_statements_are_still_read_strictly() {
         let good = statement(b"c");

@@ -116,3 +116,38 @@ fn signed_bytes_are_the_protocol_s() {
     let head = format!("DSSEv1 28 application/vnd.in-toto+json {} ", payload.len());
     assert_eq!(pae(&kwb()).unwrap(), [head.as_bytes(), &payload].concat());
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(200))]
+
+    /// Any bytes, and any sound bundle with some bytes changed, cut or doubled: an answer, never a
+    /// panic, and never another bundle than the one that was signed.
+    #[test]
+    fn damaged_bundles_are_answered(
+        changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0u8..4, proptest::prelude::any::<u8>()), 1..6),
+    ) {
+        let sound = kwb();
+        let trust = trusting(&key(1));
+        let mut bytes = sound.clone();
+        for (at, how, byte) in changes {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.remove(at)),
+                // Whole blocks, as a tar has them.
+                _ => drop(bytes.splice(at..at, sound[..512].iter().copied())),
+            }
+        }
+        if bytes != sound {
+            proptest::prop_assert!(open(&bytes, &trust).is_err());
+        }
+        let _ = (inspect(&bytes), pae(&bytes), add_signature(&bytes, &key(2)));
+    }
+
+    #[test]
+    fn any_bytes_are_answered(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..4096)) {
+        let trust = trusting(&key(1));
+        proptest::prop_assert!(open(&bytes, &trust).is_err() && inspect(&bytes).is_err());
+    }
+}

@@ -198,6 +198,35 @@ mod tests {
         ));
     }
 
+    proptest::proptest! {
+        /// Whatever a file holds there is an answer, and what is read is written as it was meant.
+        #[test]
+        fn a_damaged_manifest_is_answered(
+            changes in proptest::collection::vec((0usize..400, "\\PC{0,3}|[{}\\[\\]:,\"0-9]{0,3}"), 0..5),
+        ) {
+            let mut text: Vec<char> = sample().to_string().chars().collect();
+            for (at, new) in changes {
+                let at = at.min(text.len());
+                text.splice(at..(at + 1).min(text.len()), new.chars());
+            }
+            let text: String = text.into_iter().collect();
+            if let Ok(manifest) = Manifest::parse(&text) {
+                let again = serde_json::to_string(&manifest).unwrap();
+                proptest::prop_assert_eq!(Manifest::parse(&again).unwrap(), manifest);
+            }
+        }
+    }
+
+    #[test]
+    fn a_manifest_is_a_page() {
+        let mut long = sample();
+        long["description"] = "d".repeat(MANIFEST_MAX_BYTES).into();
+        let no = Manifest::parse(&long.to_string()).unwrap_err();
+        assert!(no.to_string().contains("longer than"), "{no}");
+        let deep = "[".repeat(100_000);
+        assert!(Manifest::parse(&deep).is_err());
+    }
+
     #[test]
     fn versions() {
         assert!(parse_version("1.10.0") > parse_version("1.9.9"));

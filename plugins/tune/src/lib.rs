@@ -1,6 +1,7 @@
 //! Tuning: `param-tune` tries one value of one parameter in a soak period, and measures.
 
 mod param_tune;
+mod soak;
 
 pub use param_tune::ParamTune;
 

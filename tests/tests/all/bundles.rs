@@ -1,6 +1,6 @@
 //! Bundles that must not come in, and compiled code that must not run.
 
-use crate::harness::{Node, bundles, guests, keepwell, shared, snapshot};
+use crate::harness::{Node, bundles, command, guests, have, keepwell, shared, snapshot};
 use keepwell_bundle::{BUNDLE_MAX_BYTES, Draft, SecretKey, Unsigned, build};
 use keepwell_model::event::Event;
 use keepwell_model::manifest::Manifest;
@@ -227,4 +227,58 @@ fn a_key_is_never_overwritten() {
     let first = std::fs::read(&key).unwrap();
     keepwell(None, &args).exits(2).says(&["never overwritten"]);
     assert_eq!(std::fs::read(&key).unwrap(), first);
+}
+
+/// Sixteen people sign one bundle, another program agrees with each of them, and a seventeenth
+/// finds no room.
+#[test]
+fn openssl_agrees_with_every_signature_over_what_pae_prints() {
+    if !have("openssl") {
+        return;
+    }
+    let node = Node::new(shared());
+    let at = |name: &str| node.scratch().join(name);
+    let text = |name: &str| at(name).to_str().unwrap().to_owned();
+    std::fs::copy(bundles().join("health.kwb"), at("b.kwb")).unwrap();
+    let mut keys = vec![];
+    for n in 1..=17 {
+        let key = SecretKey::generate([n; 32]);
+        let file = text(&format!("{n}.pem"));
+        keepwell_bundle::write_secret(Path::new(&file), &key).unwrap();
+        let out = keepwell(None, &["bundle", "sign", &text("b.kwb"), "--key", &file]);
+        // The publisher's own is one of the sixteen.
+        if n < 16 {
+            out.exits(0);
+            keys.push(key);
+        } else {
+            assert_ne!(out.code, 0);
+            out.says(&["signatures"]);
+        }
+    }
+    let pae = keepwell(None, &["bundle", "pae", &text("b.kwb")]);
+    std::fs::write(at("pae"), &pae.exits(0).out).unwrap();
+    let kwb = std::fs::read(at("b.kwb")).unwrap();
+    let entries = keepwell_bundle::tar::read(&kwb).unwrap();
+    let mut contents = entries.iter().map(|e| e.content);
+    let envelope = contents.find(|c| c.starts_with(b"{\"payload\"")).unwrap();
+    let envelope: serde_json::Value = serde_json::from_slice(envelope).unwrap();
+    let signatures = envelope["signatures"].as_array().unwrap();
+    assert_eq!(signatures.len(), 16);
+    for key in &keys {
+        let id = key.public().key_id();
+        let one = signatures
+            .iter()
+            .find(|s| s["keyid"] == id.as_str())
+            .unwrap();
+        let sig = one["sig"].as_str().unwrap();
+        let sig = data_encoding::BASE64.decode(sig.as_bytes()).unwrap();
+        std::fs::write(at("sig"), sig).unwrap();
+        std::fs::write(at("pub"), key.public().to_pem()).unwrap();
+        let (public, pae, sig) = (text("pub"), text("pae"), text("sig"));
+        let args = [
+            "pkeyutl", "-verify", "-pubin", "-inkey", &public, "-rawin", "-in", &pae, "-sigfile",
+            &sig,
+        ];
+        assert!(command("openssl", &args, &[]).contains("Verified Successfully"));
+    }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const TASK: &str = "plugin = \"tune\"\n[settings]\nparam = \"pool\"\nvalues = [\"20\", \"30\"]\n\
+pub(crate) const TASK: &str = "plugin = \"tune\"\n[settings]\nparam = \"pool\"\nvalues = [\"20\", \"30\"]\n\
     [grant]\nmetrics = {}\nconfig-read = { params = [\"pool\"] }\nconfig-write = { params = [\"pool\"] }\n";
 /// Around the value, everything must stay as it is.
-const BEFORE: &str = "# sized by hand\n[server]\nsize   = 10 # threads\nname = 'a'\n";
+pub(crate) const BEFORE: &str = "# sized by hand\n[server]\nsize   = 10 # threads\nname = 'a'\n";
 /// Least that a change may wait.
 const REVERT_AFTER: Duration = Duration::from_secs(5);
 
@@ -21,7 +21,7 @@ fn scene(more: &str) -> Node {
     node
 }
 
-fn declare(node: &Node, revert_after: &str, more: &str) {
+pub(crate) fn declare(node: &Node, revert_after: &str, more: &str) {
     let file = node.scratch().join("app.toml");
     std::fs::write(&file, BEFORE).unwrap();
     let text = format!(
@@ -31,22 +31,22 @@ fn declare(node: &Node, revert_after: &str, more: &str) {
     std::fs::write(node.dir().join("keepwell.toml"), text).unwrap();
 }
 
-fn now(node: &Node) -> String {
+pub(crate) fn now(node: &Node) -> String {
     std::fs::read_to_string(node.scratch().join("app.toml")).unwrap()
 }
 
-fn with(value: &str) -> String {
+pub(crate) fn with(value: &str) -> String {
     BEFORE.replace("10", value)
 }
 
-fn tune(node: &Node) {
+pub(crate) fn tune(node: &Node) {
     let (out, report) = node.run("param-tune");
     out.exits(0);
     assert_eq!(report.applied.done, 1, "{report:?}");
     assert_eq!(now(node), with("20"));
 }
 
-fn states(node: &Node) -> Vec<(String, String)> {
+pub(crate) fn states(node: &Node) -> Vec<(String, String)> {
     let all = node
         .keepwell(&["runs", "changes", "-o", "json"])
         .exits(0)
@@ -74,7 +74,7 @@ fn settled(node: &Node) -> (String, String) {
 }
 
 #[track_caller]
-fn becomes(node: &Node, text: &str, within: Duration) {
+pub(crate) fn becomes(node: &Node, text: &str, within: Duration) {
     let began = Instant::now();
     while now(node) != text {
         assert!(began.elapsed() < within, "it is still {}", now(node));

@@ -19,6 +19,7 @@ mod daemon;
 mod damaged_store;
 mod docs;
 mod full_disk;
+mod guards;
 mod harness;
 mod hostile;
 mod journal;

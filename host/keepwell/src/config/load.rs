@@ -144,11 +144,7 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
         problems.push(Problem::from_toml(&path, &text, &e));
         NodeFile::default()
     });
-    let (params, flaws) = super::params::resolve(dir, &node);
-    for flaw in flaws {
-        let problem = Problem::new(&path, &text, flaw.message);
-        problems.push(problem.at(&flaw.place).hint(flaw.hint));
-    }
+    let (params, mut flaws) = super::params::resolve(dir, &node);
     if node.quarantine.keep < KEEP_FLOOR {
         let message = format!("what was moved aside must be kept for {KEEP_FLOOR} at least");
         let hint = "cleaning runs unattended because it can be undone; soon after it must still be";
@@ -164,6 +160,14 @@ pub fn load(dir: &NodeDir) -> Result<Config> {
             Err(e) if !e.places.is_empty() => problems.extend(e.places),
             Err(e) => return Err(e),
         }
+    }
+    // A task that does not read is there all the same, and has its own problem.
+    let known: Vec<String> = toml_files(&dir.tasks())?.iter().map(|f| stem(f)).collect();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    flaws.extend(super::params::unmeasured(&params, &known));
+    for flaw in flaws {
+        let problem = Problem::new(&path, &text, flaw.message);
+        problems.push(problem.at(&flaw.place).hint(flaw.hint));
     }
     let mut schedules = BTreeMap::new();
     for file in toml_files(&dir.schedules())? {

@@ -3,7 +3,7 @@
 use super::shape::NodeFile;
 use crate::node_dir::NodeDir;
 use crate::pipeline::GUARD_METRICS;
-use keepwell_model::grant::Denial;
+use keepwell_model::grant::{Denial, nearest};
 use keepwell_model::id::ParamName;
 use keepwell_model::param::{Param, Place};
 use std::collections::BTreeMap;
@@ -52,14 +52,41 @@ fn real(path: &Path) -> PathBuf {
     })
 }
 
-/// Only what the host measures itself can guard a change.
+/// Without a task, only what the host measures itself can guard a change.
 fn measurable(name: &ParamName, param: &Param) -> Result<(), Denial> {
     match &param.guard {
-        Some(guard) if !GUARD_METRICS.contains(&guard.metric.as_str()) => Err(Denial::new(
-            format!("params.{name}.guard.metric"),
-            format!("the host does not measure `{}`", guard.metric),
-        )
-        .hint(format!("one of {}", GUARD_METRICS.join(", ")))),
+        Some(guard) if guard.task.is_none() && !GUARD_METRICS.contains(&guard.metric.as_str()) => {
+            Err(Denial::new(
+                format!("params.{name}.guard.metric"),
+                format!("the host does not measure `{}`", guard.metric),
+            )
+            .hint(format!(
+                "one of {}; or name the task that reports it, `task = \"NAME\"`",
+                GUARD_METRICS.join(", ")
+            )))
+        }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Guards whose task is not there: nobody would ever measure them.
+pub(super) fn unmeasured(params: &BTreeMap<ParamName, Param>, tasks: &[&str]) -> Vec<Denial> {
+    let mut flaws = vec![];
+    for (name, param) in params {
+        let Some(task) = param.guard.as_ref().and_then(|g| g.task.as_ref()) else {
+            continue;
+        };
+        if tasks.contains(&task.as_str()) {
+            continue;
+        }
+        let flaw = Denial::new(
+            format!("params.{name}.guard.task"),
+            format!("there is no task `{task}` that could measure it"),
+        );
+        flaws.push(match nearest(task.as_str(), tasks) {
+            Some(near) => flaw.hint(format!("did you mean `{near}`?")),
+            None => flaw.hint("tasks are files in `tasks/` of the node directory"),
+        });
+    }
+    flaws
 }

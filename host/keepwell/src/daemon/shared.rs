@@ -6,7 +6,7 @@ use super::scheduler::Scheduler;
 use crate::api::{self, Answer, Request};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
-use crate::pipeline::{Brake, Measured, Observer};
+use crate::pipeline::{Brake, Observer, Watch};
 use keepwell_model::event::Event;
 use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Role, may_use};
@@ -24,7 +24,7 @@ pub(super) struct Shared {
     pub(super) places: Arc<Semaphore>,
     /// One for each bundle that is read.
     pub(super) bundles: Semaphore,
-    measured: Mutex<Measured>,
+    watch: Mutex<Watch>,
     /// Told when something changed that may make something due.
     pub(super) wake: Notify,
 }
@@ -38,7 +38,7 @@ impl Shared {
             door: Arc::default(),
             places: Arc::new(Semaphore::new(REQUESTS_MAX)),
             bundles: Semaphore::new(BUNDLES_MAX),
-            measured: Mutex::default(),
+            watch: Mutex::default(),
             wake: Notify::new(),
         }
     }
@@ -60,9 +60,9 @@ impl Shared {
 
     /// Takes back every change of a parameter that is due. Gives when to look again.
     pub(super) fn take_back(&self, restarted: &dyn Fn(RunId) -> bool) -> Result<Option<u64>> {
-        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         let told = |what: &str| tracing::warn!("{what}");
-        crate::pipeline::take_back(&self.node(), &mut measured, restarted, &told)
+        crate::pipeline::take_back(&self.node(), &mut watch, restarted, &told)
     }
 
     pub(super) fn ended(&self) -> Result<()> {

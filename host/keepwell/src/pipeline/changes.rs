@@ -1,40 +1,40 @@
-//! Confirmed commits: what the journal tells of changed parameters, and taking back what is due.
-//! The model decides; this reads, acts and writes down.
+//! Confirmed commits: what the journal tells of changed parameters; making, confirming and undoing
+//! one. The model decides; this reads, acts and writes down.
+
+mod guard;
+mod watch;
+
+pub use guard::GUARD_METRICS;
+pub use watch::{Watch, take_back};
 
 use super::run_log::{Halt, RunLog};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use guard::Measured;
 use keepwell_journal::{Filter, Reader};
 use keepwell_model::action::{Action, Change};
 use keepwell_model::event::{Event, Record};
-use keepwell_model::id::RunId;
+use keepwell_model::id::{ParamName, RunId};
 use keepwell_model::param::{
-    Commit, CommitState, Guard, Param, ParamChange, ParamValue, Reading, Verdict, WhatNow,
-    after_restart, may_write, what_now,
+    Commit, CommitState, Guard, Param, ParamChange, ParamValue, may_write,
 };
 use keepwell_model::words::{Code, Refusal};
 use keepwell_node::params::ConfigWrite;
-use keepwell_node::pressure::{Contended, pressure};
 use keepwell_node::quarantine::Settled;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{MutexGuard, PoisonError};
 
-/// How often a change that waits is looked at: its guard is measured, and whether somebody else set
-/// another value.
-const LOOK_EVERY_MS: u64 = 5_000;
-/// Measurements kept of a guard: those of the longest `for` that fits a day are not needed one by
-/// one, as a breach counts from the first that is still kept.
-const READINGS_MAX: usize = 20_000;
 const KINDS: [&str; 4] = [
     "commit-armed",
     "commit-confirmed",
     "commit-reverted",
     "commit-overtaken",
 ];
-/// What a guard can name: the share of the last ten seconds in which some process waited.
-pub const GUARD_METRICS: [&str; 3] = ["cpu-pressure", "io-pressure", "memory-pressure"];
+/// Changes of one parameter that stay known, however old they are: those a task is told of, and
+/// by which it is known whose the value is that stands there now.
+pub(super) const KNOWN_MAX: usize = 64;
 
 /// One change of a parameter, and what became of it.
 #[derive(Debug, Clone, Serialize)]
@@ -49,39 +49,18 @@ pub struct Changed {
     action: Action,
 }
 
-/// What was measured of the guards of changes that wait.
-#[derive(Debug, Default)]
-pub struct Measured(BTreeMap<(RunId, u64), Vec<Reading>>);
-
-impl Measured {
-    /// Measures the guard once more, and says what all measurements come to.
-    fn verdict(&mut self, changed: &Changed, now_ms: u64) -> Verdict {
-        let Some(guard) = &changed.guard else {
-            return Verdict::None;
-        };
-        let key = (changed.commit.run, changed.commit.action);
-        let readings = self.0.entry(key).or_default();
-        if let Some(value) = measure(&guard.metric) {
-            readings.push(Reading {
-                at_ms: now_ms,
-                value,
-            });
-        }
-        if readings.len() > READINGS_MAX {
-            readings.remove(0);
-        }
-        guard.verdict(readings, changed.commit.armed_at_ms, now_ms)
+impl Changed {
+    /// Which change it is.
+    const fn key(&self) -> (RunId, u64) {
+        (self.commit.run, self.commit.action)
     }
-}
 
-fn measure(metric: &str) -> Option<f64> {
-    let of = match metric {
-        "cpu-pressure" => Contended::Cpu,
-        "io-pressure" => Contended::Io,
-        "memory-pressure" => Contended::Memory,
-        _ => return None,
-    };
-    Some(pressure(of).ok().flatten()?.some.avg_10)
+    fn change(&self) -> Option<&ParamChange> {
+        match &self.action.change {
+            Change::ConfigWrite(change) => Some(change),
+            Change::Quarantine { .. } | Change::QuarantineTree { .. } => None,
+        }
+    }
 }
 
 /// Every change this node knows of, oldest first.
@@ -137,6 +116,22 @@ fn fold(all: &mut Vec<Changed>, record: Record) {
     }
 }
 
+/// Runs that are not forgotten while what they changed waits, or is among the newest changes of its
+/// parameter: without them nothing would take a change back, and what an administrator set since
+/// would pass for the host's.
+pub(super) fn spared(reader: &Reader) -> Result<BTreeSet<RunId>> {
+    let mut spared = BTreeSet::new();
+    let mut seen: BTreeMap<ParamName, usize> = BTreeMap::new();
+    for changed in changes(reader)?.into_iter().rev() {
+        let newer = seen.entry(changed.commit.param.clone()).or_default();
+        if *newer < KNOWN_MAX || changed.commit.state == CommitState::Armed {
+            spared.insert(changed.commit.run);
+        }
+        *newer += 1;
+    }
+    Ok(spared)
+}
+
 /// The same for the model's decisions.
 pub(super) fn history(node: &Node) -> Result<Vec<Commit>> {
     let all = changes(&node.reader()?)?;
@@ -155,8 +150,9 @@ pub(super) fn set(
         return Ok(Err(Refusal::invalid("it changes no parameter")));
     };
     let _one_at_a_time = hold(node);
-    let hand = ConfigWrite::new(run);
-    let earlier = history(node).map_err(Halt::failed)?;
+    let known = changes(&node.reader().map_err(Halt::failed)?).map_err(Halt::failed)?;
+    let hand = ConfigWrite::new(run).after(made_by(run, &known));
+    let earlier: Vec<Commit> = known.into_iter().map(|c| c.commit).collect();
     let now_ms = node.clock.now_ms();
     if let Err(no) =
         ready(&earlier, run, action, change, param, now_ms).and_then(|()| hand.check(action, param))
@@ -177,6 +173,13 @@ pub(super) fn set(
         log.tell(event)?;
     }
     Ok(Err(no))
+}
+
+/// What the run has changed before and stands there now.
+fn made_by(run: RunId, known: &[Changed]) -> Vec<ParamChange> {
+    let waits = |c: &&Changed| c.commit.run == run && c.commit.state == CommitState::Armed;
+    let mine = known.iter().filter(waits);
+    mine.filter_map(|c| c.change().cloned()).collect()
 }
 
 /// Whether the parameter may be changed still. Changes of one run are one experiment.
@@ -227,88 +230,6 @@ pub(super) fn undo(node: &Node, run: RunId, action: &Action) -> Result<Event, Re
         })
 }
 
-/// Takes back every change that waits and is due, newest first, and says so. `restarted` tells
-/// whether what watched over a change was gone for a while. Gives when to look again.
-pub fn take_back(
-    node: &Node,
-    measured: &mut Measured,
-    restarted: &dyn Fn(RunId) -> bool,
-    say: &dyn Fn(&str),
-) -> Result<Option<u64>> {
-    let _one_at_a_time = hold(node);
-    let mut next = None;
-    let mut untold = None;
-    for changed in changes(&node.reader()?)?.into_iter().rev() {
-        if changed.commit.state != CommitState::Armed {
-            continue;
-        }
-        let now_ms = node.clock.now_ms();
-        let verdict = measured.verdict(&changed, now_ms);
-        let restarted = restarted(changed.commit.run);
-        match one(&changed, now_ms, verdict, restarted) {
-            Ok(Some(event)) => {
-                let what = told(&changed, &event);
-                measured
-                    .0
-                    .remove(&(changed.commit.run, changed.commit.action));
-                say(&what);
-                // It was intended when it was armed, so a journal that is full holds up no revert;
-                // the record follows when there is room.
-                if let Err(e) = record(node, &changed, event) {
-                    untold.get_or_insert(e);
-                }
-                continue;
-            }
-            Ok(None) => {}
-            Err(no) => say(&format!(
-                "the change of `{}` cannot be taken back now: {}",
-                changed.commit.param, no.message
-            )),
-        }
-        let deadline = changed.commit.deadline_ms;
-        let again = if deadline > now_ms {
-            deadline.min(now_ms + LOOK_EVERY_MS)
-        } else {
-            now_ms + LOOK_EVERY_MS
-        };
-        next = Some(next.map_or(again, |n: u64| n.min(again)));
-    }
-    untold.map_or(Ok(next), Err)
-}
-
-/// What becomes of one change that waits: nothing yet, or what to write down.
-fn one(
-    changed: &Changed,
-    now_ms: u64,
-    verdict: Verdict,
-    restarted: bool,
-) -> Result<Option<Event>, Refusal> {
-    let Changed { commit, action, .. } = changed;
-    let hand = ConfigWrite::new(commit.run);
-    let settled = hand.settled(action);
-    let current = current(settled, commit);
-    let what = if restarted {
-        after_restart(commit, current)
-    } else {
-        what_now(commit, current, now_ms, verdict)
-    };
-    match what {
-        WhatNow::Keep => Ok(None),
-        WhatNow::Revert(why) => put_back(&hand, action, why.to_string()).map(Some),
-        WhatNow::Overtaken => {
-            let theirs = match settled {
-                Settled::Applied | Settled::NotApplied => true,
-                // A file that an editor is just replacing is not there for a moment.
-                Settled::Unknown => match hand.holds_another(action) {
-                    Err(no) if no.code == Code::Gone => now_ms >= commit.deadline_ms,
-                    other => other?,
-                },
-            };
-            Ok(theirs.then_some(Event::CommitOvertaken { action: action.id }))
-        }
-    }
-}
-
 fn current(settled: Settled, commit: &Commit) -> Option<&ParamValue> {
     match settled {
         Settled::Applied => Some(&commit.new),
@@ -331,7 +252,7 @@ pub fn confirm(node: &Node, run: RunId) -> Result<usize> {
     let now_ms = node.clock.now_ms();
     for changed in &mine {
         let settled = ConfigWrite::new(run).settled(&changed.action);
-        let verdict = Measured::default().verdict(changed, now_ms);
+        let verdict = Measured::default().verdict(node, changed, now_ms).0;
         let current = current(settled, &changed.commit);
         changed.commit.confirm(current, now_ms, verdict)?;
     }
@@ -364,19 +285,6 @@ fn record(node: &Node, changed: &Changed, event: Event) -> Result<()> {
     };
     node.journal.commit(record)?;
     Ok(())
-}
-
-fn told(changed: &Changed, event: &Event) -> String {
-    let Commit {
-        run, param, old, ..
-    } = &changed.commit;
-    let run = run.short();
-    match event {
-        Event::CommitReverted { why, .. } => {
-            format!("`{param}`, changed by run {run}, is `{old}` again: {why}")
-        }
-        _ => format!("`{param}`, changed by run {run}, was set by somebody else and stays so"),
-    }
 }
 
 fn hold(node: &Node) -> MutexGuard<'_, ()> {

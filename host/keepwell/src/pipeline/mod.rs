@@ -29,7 +29,7 @@ mod undo;
 mod watch;
 
 pub use brake::Brake;
-pub use changes::{Changed, GUARD_METRICS, Measured, changes, confirm, take_back, waiting};
+pub use changes::{Changed, GUARD_METRICS, Watch, changes, confirm, take_back, waiting};
 pub use gate::Asked;
 pub(crate) use gate::hold_answers;
 pub use glass::{BrokenRun, acknowledge, break_glass, broken};

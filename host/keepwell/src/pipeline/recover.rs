@@ -39,7 +39,7 @@ pub fn open(dir: NodeDir) -> Result<Node> {
     // or by nobody, and then the first command after its deadline takes it back.
     let told = |what: &str| crate::talk::say(what);
     let restarted = |run: RunId| cut_off.contains(&run);
-    super::take_back(&node, &mut super::Measured::default(), &restarted, &told)?;
+    super::take_back(&node, &mut super::Watch::default(), &restarted, &told)?;
     Ok(node)
 }
 

@@ -7,7 +7,6 @@ use crate::node::Node;
 use keepwell_journal::{Reader, RunQuery};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::id::{RootName, RunId};
-use keepwell_model::param::CommitState;
 use keepwell_node::quarantine::QuarantinedRun;
 use keepwell_node::root::Root;
 use serde::{Deserialize, Serialize};
@@ -76,13 +75,7 @@ fn spared(node: &Node) -> Result<BTreeSet<RunId>> {
             &mut spare,
         )?;
     }
-    let armed = super::changes(&reader)?;
-    let armed = armed.iter().map(|changed| &changed.commit);
-    spare.extend(
-        armed
-            .filter(|c| c.state == CommitState::Armed)
-            .map(|c| c.run),
-    );
+    spare.extend(super::changes::spared(&reader)?);
     let unseen = super::broken(&reader)?.into_iter();
     spare.extend(
         unseen

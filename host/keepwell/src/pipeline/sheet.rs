@@ -1,11 +1,9 @@
 //! A parameter as a task sees it: what it may be, what it is, and what was tried.
 
+use super::changes::KNOWN_MAX;
 use keepwell_model::id::ParamName;
-use keepwell_model::param::{Bound, Commit, Guard, Number, Param, ParamValue, Shape};
+use keepwell_model::param::{Commit, Guard, Number, Param, ParamValue, Shape};
 use keepwell_sandbox::{ParamSheet, Tried};
-
-/// As the contract says of what was tried.
-const TRIED_MAX: usize = 64;
 
 pub(super) fn sheet(
     name: &ParamName,
@@ -32,7 +30,7 @@ pub(super) fn sheet(
         Shape::Number { .. } | Shape::Boolean | Shape::Text => vec![],
     };
     let own: Vec<&Commit> = history.iter().filter(|c| c.param == *name).collect();
-    let newest = own.len().saturating_sub(TRIED_MAX);
+    let newest = own.len().saturating_sub(KNOWN_MAX);
     ParamSheet {
         kind: param.shape.name().to_owned(),
         current: current.to_string(),
@@ -41,7 +39,7 @@ pub(super) fn sheet(
         step,
         values,
         unit: param.unit.clone(),
-        guard: param.guard.as_ref().map(told),
+        guard: param.guard.as_ref().map(Guard::to_string),
         soak_ms: param.soak.as_millis(),
         revert_after_ms: param.revert_after.as_millis(),
         tried: own[newest..].iter().map(|c| tried(c)).collect(),
@@ -50,13 +48,6 @@ pub(super) fn sheet(
 
 fn spelled(number: Number, count: i64) -> String {
     number.value(count).to_string()
-}
-
-fn told(guard: &Guard) -> String {
-    match guard.bound {
-        Bound::Most(most) => format!("{} at most {most}", guard.metric),
-        Bound::Least(least) => format!("{} at least {least}", guard.metric),
-    }
 }
 
 fn tried(commit: &Commit) -> Tried {

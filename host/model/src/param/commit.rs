@@ -67,6 +67,8 @@ pub enum Why {
     Deadline,
     /// The guard's metric was on the wrong side for long enough.
     Guard,
+    /// The guard's metric was not measured any more.
+    Silence,
     /// The host started again while it waited: what watched over it was gone for a while.
     Restart,
     /// The clock stands before the arming, so the deadline cannot be trusted.
@@ -78,6 +80,7 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::Deadline => "it was not confirmed before its deadline",
             Self::Guard => "its guard was breached",
+            Self::Silence => "its guard's metric has gone silent",
             Self::Restart => "the host started again while it waited",
             Self::Clock => "the clock went back behind its start",
         })
@@ -97,6 +100,7 @@ pub fn what_now(
         _ if now_ms < commit.armed_at_ms => Some(Why::Clock),
         _ if now_ms >= commit.deadline_ms => Some(Why::Deadline),
         Verdict::Breached { .. } => Some(Why::Guard),
+        Verdict::Silent { .. } => Some(Why::Silence),
         Verdict::None | Verdict::Holds | Verdict::Wavers | Verdict::Unknown => None,
     };
     decide(commit, current, why)
@@ -162,9 +166,11 @@ impl Commit {
                     state: CommitState::Confirmed,
                     ..self.clone()
                 }),
-                Verdict::Wavers | Verdict::Breached { .. } => Err(Refusal::busy(told(
-                    "cannot be confirmed while its guard is on the wrong side",
-                ))),
+                Verdict::Wavers | Verdict::Breached { .. } | Verdict::Silent { .. } => {
+                    Err(Refusal::busy(told(
+                        "cannot be confirmed while its guard is on the wrong side",
+                    )))
+                }
                 Verdict::Unknown => Err(Refusal::busy(told(
                     "cannot be confirmed before its guard was measured",
                 ))

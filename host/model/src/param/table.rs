@@ -1,7 +1,8 @@
 //! `[params.NAME]` as the operator writes it, and the checked parameter it becomes.
 
-use super::guard::{Bound, Guard};
-use super::literal::{Decimal, Literal};
+use super::guard::Guard;
+use super::guard_table::GuardTable;
+use super::literal::Literal;
 use super::place::{Format, KeyPath, Place};
 use super::shape::Shape;
 use super::value::{Number, ParamValue};
@@ -53,21 +54,6 @@ pub struct ParamTable {
     /// A change that is not confirmed within this time reverts. Default `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revert_after: Option<Span>,
-}
-
-/// `guard = { metric = "NAME", most = 0.8, for = "2m" }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct GuardTable {
-    pub metric: String,
-    /// The metric must not exceed this. Exactly one of `most` and `least`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub most: Option<Literal>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub least: Option<Literal>,
-    /// How long without a pause makes a breach. Default: one measurement is enough.
-    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    pub lasting: Option<Span>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -306,44 +292,4 @@ fn env_name(key: &KeyPath) -> bool {
     let [name] = key.parts() else { return false };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     name.bytes().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-impl GuardTable {
-    fn resolve(
-        &self,
-        no: &dyn Fn(&str, String) -> Denial,
-        revert_after: Span,
-    ) -> Result<Guard, Denial> {
-        let decimal = |key: &str, l: &Literal| {
-            l.0.parse::<Decimal>()
-                .map_err(|e| no(&format!("guard.{key}"), e.to_string()))
-        };
-        let bound = match (&self.most, &self.least) {
-            (Some(most), None) => Bound::Most(decimal("most", most)?),
-            (None, Some(least)) => Bound::Least(decimal("least", least)?),
-            (Some(_), Some(_)) | (None, None) => {
-                return Err(
-                    no("guard", "expected exactly one of `most` and `least`".into()).hint(
-                        "for example `guard = { metric = \"NAME\", most = 0.8, for = \"2m\" }`",
-                    ),
-                );
-            }
-        };
-        if self.metric.is_empty() || self.metric.len() > 256 {
-            return Err(no("guard.metric", "expected 1 to 256 bytes".into()));
-        }
-        let lasting = self.lasting.unwrap_or(Span::secs(0));
-        if lasting >= revert_after {
-            return Err(no(
-                "guard.for",
-                format!("`for` is {lasting}, and the change reverts after {revert_after} anyway"),
-            )
-            .hint("make `for` shorter than `revert-after`"));
-        }
-        Ok(Guard {
-            metric: self.metric.clone(),
-            bound,
-            lasting,
-        })
-    }
 }

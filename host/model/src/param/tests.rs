@@ -78,6 +78,30 @@ fn what_an_operator_writes_wrong_is_named() {
             "guard.for",
         ),
         (
+            json!({ "guard": { "metric": "m", "most": 1, "task": "disk-check" } }),
+            "guard.every",
+        ),
+        (
+            json!({ "guard": { "metric": "m", "most": 1, "every": "9s" } }),
+            "guard.every",
+        ),
+        (
+            json!({ "guard": { "metric": "m", "most": 1, "every": "10m" } }),
+            "guard.every",
+        ),
+        (
+            json!({ "guard": { "metric": "m", "most": 1, "task": "Disk", "every": "1m" } }),
+            "guard.task",
+        ),
+        (
+            json!({ "guard": { "metric": "m", "most": 1, "labels": { "mount": "/" } } }),
+            "guard.labels",
+        ),
+        (
+            json!({ "guard": { "metric": "m".repeat(129), "most": 1 } }),
+            "guard.metric",
+        ),
+        (
             json!({ "type": "one-of", "min": null, "max": null, "values": ["a", "a"] }),
             "values",
         ),
@@ -231,32 +255,101 @@ fn spelled_in_the_manner_of_what_stands_there() {
     assert!(Shape::Text.read(&raw(RawKind::Number, "1")).is_err());
 }
 
+fn heard(series: &str, readings: &[(u64, f64)]) -> Heard {
+    let reading = |(s, value): &(u64, f64)| Reading {
+        at_ms: s * 1000,
+        value: *value,
+    };
+    Heard {
+        series: series.into(),
+        readings: readings.iter().map(reading).collect(),
+    }
+}
+
+const fn breach(value: f64) -> Verdict {
+    Verdict::Breached { value, series: 0 }
+}
+
 #[test]
 fn a_guard_breaks_only_after_its_time_and_only_on_what_it_heard() {
     let guard = swappiness().guard.unwrap();
-    let at = |s: u64, value| Reading {
-        at_ms: s * 1000,
-        value,
+    let told = |readings: &[(u64, f64)], now: u64| {
+        guard.verdict(&[heard("", readings)], 100_000, now * 1000)
     };
-    let told = |readings: &[Reading], now: u64| guard.verdict(readings, 100_000, now * 1000);
     assert_eq!(told(&[], 200), Verdict::Unknown);
-    assert_eq!(
-        told(&[at(50, 0.9)], 110),
-        Verdict::Unknown,
-        "before the change"
-    );
-    assert_eq!(told(&[at(110, 0.1)], 120), Verdict::Holds);
-    assert_eq!(told(&[at(110, 0.1)], 240), Verdict::Unknown, "too old");
-    assert_eq!(told(&[at(110, 0.9), at(170, 0.9)], 171), Verdict::Wavers);
-    let breach = Verdict::Breached { value: 0.9 };
-    assert_eq!(
-        told(&[at(110, 0.9), at(170, 0.9), at(230, 0.9)], 231),
-        breach
-    );
-    let paused = [at(110, 0.9), at(170, 0.5), at(230, 0.9)];
+    assert_eq!(told(&[(50, 0.9)], 110), Verdict::Unknown, "before it");
+    assert_eq!(told(&[(110, 0.1)], 120), Verdict::Holds);
+    assert_eq!(told(&[(110, 0.9), (170, 0.9)], 171), Verdict::Wavers);
+    let bad = [(110, 0.9), (170, 0.9), (230, 0.9)];
+    assert_eq!(told(&bad, 231), breach(0.9));
+    let paused = [(110, 0.9), (170, 0.5), (230, 0.9)];
     assert_eq!(told(&paused, 231), Verdict::Wavers);
-    assert_eq!(told(&[at(110, f64::NAN)], 111), Verdict::Wavers);
-    assert_eq!(told(&[at(110, 0.1), at(900, 0.9)], 111), Verdict::Holds);
+    assert_eq!(told(&[(110, f64::NAN)], 111), Verdict::Wavers);
+    assert_eq!(told(&[(110, 0.1), (900, 0.9)], 111), Verdict::Holds);
+}
+
+#[test]
+fn silence_is_a_breach_or_unknown_as_declared() {
+    let loud = swappiness().guard.unwrap();
+    let quiet = Guard {
+        silent: Silent::Unknown,
+        ..loud.clone()
+    };
+    let told = |guard: &Guard, readings: &[(u64, f64)], now: u64| {
+        guard.verdict(&[heard("", readings)], 100_000, now * 1000)
+    };
+    for (readings, now, for_ms) in [
+        (&[][..], 221, 121_000),
+        (&[(50, 0.1)], 221, 121_000),
+        (&[(110, 0.1)], 231, 121_000),
+        // The last word of what has gone silent since is not heard, good or bad.
+        (&[(110, 0.9)], 300, 190_000),
+    ] {
+        assert_eq!(told(&loud, readings, now), Verdict::Silent { for_ms });
+        assert_eq!(told(&quiet, readings, now), Verdict::Unknown);
+    }
+    for guard in [&loud, &quiet] {
+        assert_eq!(told(guard, &[], 220), Verdict::Unknown, "not yet");
+        assert_eq!(told(guard, &[(110, 0.1)], 230), Verdict::Holds);
+    }
+    let said = loud.figures(&[], Verdict::Silent { for_ms: 121_900 });
+    let known = "`stall` is to be measured every 2m, and was not for 2m1s";
+    assert_eq!(said.as_deref(), Some(known));
+}
+
+#[test]
+fn of_several_series_each_must_hold() {
+    let mut guard = swappiness().guard.unwrap();
+    guard.task = Some(crate::id::TaskName::new("disk-check").unwrap());
+    let good = heard("mount=/", &[(110, 0.1), (230, 0.1)]);
+    let bad = heard("mount=/srv", &[(110, 0.9), (230, 0.9)]);
+    let gone = heard("mount=/old", &[(50, 0.9)]);
+    let told = |all: &[Heard]| guard.verdict(all, 100_000, 240_000);
+    let all = [good.clone(), gone.clone(), bad];
+    let verdict = told(&all);
+    assert_eq!(
+        verdict,
+        Verdict::Breached {
+            value: 0.9,
+            series: 2
+        }
+    );
+    assert_eq!(
+        guard.figures(&all, verdict).unwrap(),
+        "`stall` of task `disk-check` may be at most 0.5 (mount=/srv), and it was 0.9 for 2m"
+    );
+    assert_eq!(told(&[good.clone(), gone.clone()]), Verdict::Holds);
+    let wavers = heard("", &[(230, 0.9)]);
+    assert_eq!(told(&[wavers, good]), Verdict::Wavers);
+    assert_eq!(told(&[gone]), Verdict::Silent { for_ms: 140_000 });
+}
+
+/// A guard that was journaled before guards could name a task reads as it was meant.
+#[test]
+fn a_guard_of_an_earlier_journal_is_read() {
+    let old = r#"{"metric":"cpu-pressure","bound":{"most":"0.8"},"lasting":"2m"}"#;
+    let guard: Guard = serde_json::from_str(old).unwrap();
+    assert_eq!((guard.task, guard.every), (None, GUARD_EVERY_DEFAULT));
 }
 
 fn commit(state: CommitState) -> Commit {
@@ -280,10 +373,14 @@ fn a_change_is_confirmed_in_time_or_reverts() {
     assert_eq!(at(Some(&new), 1_599_999, Verdict::None), WhatNow::Keep);
     let late = WhatNow::Revert(Why::Deadline);
     assert_eq!(at(Some(&new), 1_600_000, Verdict::Holds), late);
-    let breach = Verdict::Breached { value: 1.0 };
+    let breach = breach(1.0);
     assert_eq!(
         at(Some(&new), 1_000_001, breach),
         WhatNow::Revert(Why::Guard)
+    );
+    assert_eq!(
+        at(Some(&new), 1_000_001, Verdict::Silent { for_ms: 1 }),
+        WhatNow::Revert(Why::Silence)
     );
     assert_eq!(
         at(Some(&new), 999_999, Verdict::None),
@@ -426,14 +523,36 @@ proptest! {
         prop_assert_eq!(shape.admits(&ParamValue::Integer(count)).is_ok(), inside);
     }
 
+    /// What lies beyond a guard's reach cannot change its verdict, as long as it is measured as
+    /// often as it says.
+    #[test]
+    fn only_the_newest_measurements_decide(
+        gaps in proptest::collection::vec((1u64..=120, 0u8..4), 1..60), since in 0u64..3_000, late in 0u64..300,
+    ) {
+        let guard = swappiness().guard.unwrap();
+        let mut at = 0;
+        let mut readings = Vec::new();
+        for (gap, value) in gaps {
+            at += gap;
+            readings.push((at, f64::from(value) / 4.0));
+        }
+        let (since_ms, now_ms) = (since * 1000, (at + late) * 1000);
+        let from = since_ms.max(now_ms.saturating_sub(guard.reach_ms()));
+        let near: Vec<(u64, f64)> = readings.iter().filter(|r| r.0 * 1000 >= from).copied().collect();
+        prop_assert_eq!(
+            guard.verdict(&[heard("", &readings)], since_ms, now_ms),
+            guard.verdict(&[heard("", &near)], since_ms, now_ms)
+        );
+    }
+
     /// Only what is ours is ever taken back, and nothing waits past its deadline.
     #[test]
     fn reverts_only_its_own(
         current in proptest::option::of(prop_oneof![Just(40i64), Just(60), any::<i64>()]),
-        now in 0u64..3_000_000, verdict in 0u8..5, state in 0u8..4,
+        now in 0u64..3_000_000, verdict in 0u8..6, state in 0u8..4,
     ) {
         let state = [CommitState::Armed, CommitState::Confirmed, CommitState::Reverted, CommitState::Overtaken][usize::from(state)];
-        let verdict = [Verdict::None, Verdict::Holds, Verdict::Wavers, Verdict::Unknown, Verdict::Breached { value: 1.0 }][usize::from(verdict)];
+        let verdict = [Verdict::None, Verdict::Holds, Verdict::Wavers, Verdict::Unknown, Verdict::Silent { for_ms: 1 }, breach(1.0)][usize::from(verdict)];
         let c = commit(state);
         let current = current.map(ParamValue::Integer);
         for now in [what_now(&c, current.as_ref(), now, verdict), after_restart(&c, current.as_ref())] {

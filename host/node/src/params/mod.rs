@@ -17,7 +17,7 @@ pub use stand::{Standing, read};
 
 use crate::quarantine::{Fault, Settled, Undone};
 use keepwell_model::action::{Action, Change};
-use keepwell_model::id::{ParamName, RunId};
+use keepwell_model::id::{Digest, ParamName, RunId};
 use keepwell_model::param::{Held, Param, ParamChange, ParamValue, Place, SysctlName};
 use keepwell_model::words::Refusal;
 use leftover::sweep;
@@ -30,6 +30,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct ConfigWrite {
     run: RunId,
+    /// What this run changed before, in that order.
+    made: Vec<ParamChange>,
     /// `/proc/sys`.
     sysctls: PathBuf,
     fault: Option<Arc<dyn Fault>>,
@@ -39,9 +41,18 @@ impl ConfigWrite {
     pub fn new(run: RunId) -> Self {
         Self {
             run,
+            made: Vec::new(),
             sysctls: PathBuf::from(sysctl::SYSCTLS),
             fault: None,
         }
+    }
+
+    /// With what this run changed before, in that order: several values may stand in one file, and
+    /// what the run itself did to it is nobody else's edit.
+    #[must_use]
+    pub fn after(mut self, made: Vec<ParamChange>) -> Self {
+        self.made = made;
+        self
     }
 
     /// Injects errors, for tests.
@@ -182,10 +193,42 @@ impl ConfigWrite {
         if now.spelling() != change.old.spelling {
             return Err(at(&change.place, changed("another value stands there")));
         }
-        if now.seen() != change.seen {
+        if now.seen() != change.seen && !self.changed_by_us_alone(change, &now) {
             return Err(at(&change.place, changed("somebody wrote to it")));
         }
         Ok(now)
+    }
+
+    /// Whether the file is the one the plan saw, but for values that this run changed in it.
+    fn changed_by_us_alone(&self, change: &ParamChange, now: &Now) -> bool {
+        let (Some(seen), Place::Key { file, .. }, Now::Key(opened, _)) =
+            (change.seen, &change.place, now)
+        else {
+            return false;
+        };
+        let mut text = opened.text.clone();
+        let mut any = false;
+        for made in self.made.iter().rev() {
+            let Place::Key {
+                file: other,
+                format,
+                key,
+            } = &made.place
+            else {
+                continue;
+            };
+            if other != file {
+                continue;
+            }
+            match format::find(*format, &text, key) {
+                Ok(found) if text[found.span.clone()] == made.new.spelling => {
+                    text.replace_range(found.span, &made.old.spelling);
+                    any = true;
+                }
+                Ok(_) | Err(_) => return false,
+            }
+        }
+        any && Digest::of(text.as_bytes()) == seen.digest
     }
 
     /// Writes `to` in place of `from`.

@@ -40,6 +40,8 @@ impl Names {
 const XATTRS_MAX_BYTES: usize = 64 << 10;
 /// Attributes that are made from the content: a copy would not fit the new one.
 const XATTRS_OF_CONTENT: [&[u8]; 3] = [b"security.ima", b"security.evm", b"security.capability"];
+/// Attributes that the kernel's policy gives to new files.
+const XATTRS_OF_KERNEL: &[u8] = b"security.";
 
 type Asks<'a> = &'a dyn Fn(&'static str) -> Result<(), Errno>;
 
@@ -162,52 +164,63 @@ fn write(opened: &Opened, text: &str, names: &Names, fault: Asks<'_>) -> Result<
         rustix::fs::fchown(&new, Some(owner.0), Some(owner.1))
             .map_err(|e| refused(e, "cannot give the new file the owner and group of the old"))?;
     }
-    rustix::fs::fchmod(&new, Mode::from_raw_mode(u32::from(opened.facts.mode))).map_err(cannot)?;
+    // The mode last: with an access list of the directory's on it, it would let others in.
     keep_xattrs(&opened.file, &new)?;
+    rustix::fs::fchmod(&new, Mode::from_raw_mode(u32::from(opened.facts.mode))).map_err(cannot)?;
     fault("fsync")
         .and_then(|()| rustix::fs::fsync(&new))
         .map_err(|e| refused(e, "cannot write the new file to disk"))?;
     Ok(new)
 }
 
-/// Gives the new file the extended attributes of the old, access lists and labels among them. An
-/// attribute that cannot be kept is a refusal, never a loss.
+/// Gives the new file the extended attributes of the old, access lists and labels among them, and
+/// no others. An attribute that cannot be kept is a refusal, never a loss.
 fn keep_xattrs(old: &File, new: &File) -> Result<(), Refusal> {
-    let list = |file: &File| {
-        let mut names = vec![0u8; XATTRS_MAX_BYTES];
-        match rustix::fs::flistxattr(file, &mut names) {
-            Ok(n) => {
-                names.truncate(n);
-                Ok(names)
-            }
-            // A file system without attributes has none to keep.
-            Err(Errno::OPNOTSUPP) => Ok(Vec::new()),
-            Err(e) => Err(refused(e, "cannot list its extended attributes")),
-        }
-    };
-    let get = |file: &File, name: &[u8]| {
-        let mut value = vec![0u8; XATTRS_MAX_BYTES];
-        rustix::fs::fgetxattr(file, name, &mut value).map(|n| {
-            value.truncate(n);
-            value
-        })
-    };
-    for name in list(old)?.split(|b| *b == 0).filter(|n| !n.is_empty()) {
-        let said = String::from_utf8_lossy(name).into_owned();
-        if XATTRS_OF_CONTENT.contains(&name) {
+    let (had, got) = (xattrs(old)?, xattrs(new)?);
+    for name in &had {
+        let said = String::from_utf8_lossy(name);
+        if XATTRS_OF_CONTENT.contains(&name.as_slice()) {
             return Err(Refusal::denied(format!(
                 "its attribute `{said}` vouches for its content"
             )));
         }
-        let value = get(old, name).map_err(|e| refused(e, format!("cannot read `{said}`")))?;
+        let value = xattr(old, name).map_err(|e| refused(e, format!("cannot read `{said}`")))?;
         // What the kernel gave the new file by itself, a label mostly, need not be set.
-        if get(new, name).is_ok_and(|now| now == value) {
+        if xattr(new, name).is_ok_and(|now| now == value) {
             continue;
         }
-        rustix::fs::fsetxattr(new, name, &value, XattrFlags::empty())
+        rustix::fs::fsetxattr(new, name.as_slice(), &value, XattrFlags::empty())
             .map_err(|e| refused(e, format!("cannot keep its attribute `{said}`")))?;
     }
+    // The directory's default access list gives rights that the old file did not. A label is the
+    // kernel's own to give, and cannot be taken away.
+    let extra = |name: &&Vec<u8>| !had.contains(name) && !name.starts_with(XATTRS_OF_KERNEL);
+    for name in got.iter().filter(extra) {
+        let said = String::from_utf8_lossy(name);
+        rustix::fs::fremovexattr(new, name.as_slice())
+            .map_err(|e| refused(e, format!("cannot take away `{said}`, which it had not")))?;
+    }
     Ok(())
+}
+
+fn xattrs(file: &File) -> Result<Vec<Vec<u8>>, Refusal> {
+    let mut names = vec![0u8; XATTRS_MAX_BYTES];
+    let length = match rustix::fs::flistxattr(file, &mut names) {
+        Ok(length) => length,
+        // A file system without attributes has none to keep.
+        Err(Errno::OPNOTSUPP) => 0,
+        Err(e) => return Err(refused(e, "cannot list its extended attributes")),
+    };
+    let names = names[..length].split(|b| *b == 0);
+    let names = names.filter(|n| !n.is_empty());
+    Ok(names.map(<[u8]>::to_vec).collect())
+}
+
+fn xattr(file: &File, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0u8; XATTRS_MAX_BYTES];
+    let length = rustix::fs::fgetxattr(file, name, &mut value)?;
+    value.truncate(length);
+    Ok(value)
 }
 
 pub(super) fn remove(dir: BorrowedFd<'_>, name: &str) -> Result<(), Errno> {

@@ -1,5 +1,7 @@
 //! The actuator against real files: every rule, every fault, and an administrator who edits too.
 
+mod administrator;
+
 use super::*;
 use keepwell_model::param::{ParamTable, ParamValue};
 use keepwell_model::units::Span;

@@ -1,5 +1,7 @@
 //! Every format: exact bytes around the value, and a clear no for what two readers read differently.
 
+mod damage;
+
 use super::*;
 use keepwell_model::words::Code;
 use proptest::prelude::*;
@@ -238,6 +240,10 @@ fn what_two_readers_read_differently_is_refused() {
         (Yaml, "k: 1_000\n", "YAML 1.1"),
         (Yaml, "k: 1:30\n", "YAML 1.1"),
         (Yaml, "k: 2001-12-14\n", "YAML 1.1"),
+        (Yaml, "k: 1e3\n", "YAML 1.1"),
+        (Yaml, "k: 1.5e3\n", "YAML 1.1"),
+        (Yaml, "k: 1 # x\u{2028}k: 2\n", "ends a line"),
+        (Yaml, "j: \"\u{85}\"\nk: 1\n", "ends a line"),
         (Yaml, "k:\n", "null"),
         (Yaml, "k: [1]\n", "a list"),
         (Yaml, "k: {}\n", "a mapping"),

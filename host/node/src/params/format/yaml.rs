@@ -7,7 +7,16 @@ use keepwell_model::words::{Refusal, printable};
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 use std::collections::HashSet;
 
+/// What ends a line in YAML 1.1 and not in 1.2: one reader sees a key where the other sees text.
+const BREAKS_OF_OLD: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+
 pub(super) fn find(text: &str, key: &KeyPath) -> Result<Found, Refusal> {
+    if text.contains(BREAKS_OF_OLD) {
+        return Err(Refusal::invalid(
+            "it holds a character that ends a line in YAML 1.1 and not in 1.2",
+        )
+        .hint("remove it: it is U+0085, U+2028 or U+2029, and editors hide it"));
+    }
     let (events, at) = scan(text, key)?;
     let Some((Event::Scalar(said, style, ..), span)) = at.and_then(|i| events.get(i)) else {
         return Err(absent(key));
@@ -236,11 +245,17 @@ fn kind(said: &str) -> Result<RawKind, Refusal> {
     if based || octal || sixty || date || digits.contains('_') && only("_.e+-") {
         return two();
     }
-    let (mantissa, exponent) = digits.split_once('e').unwrap_or((digits, "0"));
-    let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    let (mantissa, exponent) = digits.split_once('e').unwrap_or((digits, "+0"));
+    let signed = exponent.strip_prefix(['-', '+']);
+    let exponent = signed.unwrap_or(exponent);
     let numeric = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
     let dots = mantissa.bytes().filter(|b| *b == b'.').count();
     let number = dots < 2 && numeric(&mantissa.replacen('.', "", 1)) && numeric(exponent);
+    // YAML 1.1 takes an exponent only with a sign, and only after a point.
+    let text_of_old = digits.contains('e') && (signed.is_none() || dots == 0);
+    if number && text_of_old {
+        return two();
+    }
     Ok(if number {
         RawKind::Number
     } else {
