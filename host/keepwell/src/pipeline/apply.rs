@@ -287,7 +287,7 @@ impl Hands {
                     note: self.note(),
                 });
                 self.refresh();
-                stop = self.must_stop(brake);
+                stop = stop.or_else(|| self.must_stop(brake));
             }
             stop = stop.or_else(|| brake.reach(action.id));
             if stop.is_some() {
