@@ -49,6 +49,15 @@ const VERBS: &[(&str, Needs)] = &[
     ("runs changes", Needs::Read),
     ("runs cancel last", Needs::Write),
     ("runs prune", Needs::Write),
+    ("runs extend s --by 30m --reason why", Needs::Write),
+    (
+        "runs prioritize s --criticality high --reason why",
+        Needs::Write,
+    ),
+    (
+        "runs adjust last --max-actions 1 --reason why",
+        Needs::Write,
+    ),
     ("runs confirm last", Needs::Write),
     ("runs resume last", Needs::Write),
     ("undo last", Needs::Write),
@@ -108,6 +117,12 @@ const VERBS: &[(&str, Needs)] = &[
         Needs::Nothing,
     ),
     ("approvals import /dev/null", Needs::Write),
+    (
+        "break-glass apply last --digest 12345678 --reason why",
+        Needs::Write,
+    ),
+    ("break-glass list", Needs::Read),
+    ("break-glass ack last --reason why", Needs::Write),
     ("quarantine list", Needs::Read),
     ("quarantine expire", Needs::Write),
 ];

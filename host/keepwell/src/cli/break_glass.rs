@@ -32,12 +32,14 @@ pub(crate) enum Verb {
         digest: Option<String>,
     },
     /// Runs for which it was done, the oldest first.
+    #[command(after_help = "Example:\n  keepwell break-glass list --all")]
     List {
         /// Also those that were acknowledged.
         #[arg(long)]
         all: bool,
     },
     /// Say that you have looked at what was done. Who did it cannot.
+    #[command(after_help = "Example:\n  keepwell break-glass ack 1f2e3d4c --reason 'it was right'")]
     Ack {
         run: String,
         #[arg(long)]
