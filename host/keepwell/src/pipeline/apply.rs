@@ -121,12 +121,22 @@ fn carry_out(
 
 /// What slows a task. One that a schedule calls critical is not slowed, as it is not held up.
 pub(super) fn eased(node: &Node, task: &str) -> Option<PressureTable> {
-    let lines = crate::config::timetable(&node.config).unwrap_or_default();
-    let mut of_task = lines
-        .iter()
-        .filter(|line| line.tasks.iter().any(|t| t.as_str() == task));
-    let critical = of_task.any(|line| line.schedule.criticality == Criticality::Critical);
-    (!critical).then(|| node.config.node.daemon.pressure.clone())
+    let config = &node.config;
+    let own = config
+        .task(task)
+        .ok()
+        .and_then(|t| t.file.schedule.as_ref());
+    let slots = config
+        .schedules
+        .values()
+        .flat_map(|doc| doc.file.slots.values());
+    let slots = slots.filter(|slot| slot.tasks.iter().any(|t| t.as_str() == task));
+    let mut said = own
+        .map(|schedule| schedule.criticality)
+        .into_iter()
+        .chain(slots.map(|slot| slot.criticality));
+    let critical = said.any(|it| it == Criticality::Critical);
+    (!critical).then(|| config.node.daemon.pressure.clone())
 }
 
 /// The actuators of one run, and what bounds them.
