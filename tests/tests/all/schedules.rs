@@ -319,6 +319,32 @@ fn a_passing_failure_is_tried_again_and_a_lasting_one_is_not() {
 }
 
 #[test]
+fn a_failure_that_is_to_be_tried_again_is_tried_by_the_next_daemon_too() {
+    let node = node();
+    let retry = "schedule = { every = '30s', catch-up = '30s', retry = { attempts = 5, first = '3s', most = '3s' } }";
+    let grant = "[grant]\nstorage = { roots = ['tmp'] }";
+    node.task("flaky", &hostile("flaky", &format!("{retry}\n{grant}")));
+    let daemon = Daemon::on(&node);
+    until("a first failure", || !ended(&node, "flaky").is_empty());
+    daemon.killed();
+    std::fs::write(node.root().join("ready"), "").unwrap();
+    let before = started(&node);
+    let _daemon = Daemon::on(&node);
+    until("a good end", || {
+        let last = ended(&node, "flaky").pop();
+        last.is_some_and(|(state, _)| state == RunState::Done)
+    });
+    let after = started(&node);
+    let (was, is) = (&before.last().unwrap().1, &after.last().unwrap().1);
+    assert_eq!(
+        (is.due, is.attempt),
+        (was.due, was.attempt + 1),
+        "{after:?}"
+    );
+    assert_eq!(is.via, Via::Retry);
+}
+
+#[test]
 fn the_hard_end_of_a_window_interrupts_and_the_next_slot_goes_on() {
     let node = node();
     let rest = "schedule = { every = '4s' }\nwindow = { duration = '2s' }\n[grant]\nmetrics = {}\n[limits]\nwall = '30s'";

@@ -91,7 +91,8 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
         if let Err(e) = after_failures(node, line, task, &report) {
             tracing::error!(schedule = line.key, "{e}");
         }
-        end.again = again(node, line, start, &report);
+        let cutoff = window.map(|w| w.cutoff);
+        end.again = again(node, line, (start.slot, start.attempt), cutoff, &report);
         let critical = report
             .findings
             .iter()
@@ -217,7 +218,13 @@ fn after_failures(node: &Node, line: &Line, task: &TaskName, report: &Report) ->
 }
 
 /// When to try again, if the task itself says that this may help.
-fn again(node: &Node, line: &Line, start: &Start, report: &Report) -> Option<Again> {
+pub(super) fn again(
+    node: &Node,
+    line: &Line,
+    (slot, attempt): (u64, u32),
+    cutoff: Option<u64>,
+    report: &Report,
+) -> Option<Again> {
     if report.state != RunState::Failed {
         return None;
     }
@@ -231,11 +238,11 @@ fn again(node: &Node, line: &Line, start: &Start, report: &Report) -> Option<Aga
     let failed = retry::Failed {
         node: &node.config.node_name(),
         key: &line.key,
-        slot: start.slot,
-        attempt: start.attempt,
-        ended: now,
+        slot,
+        attempt,
+        ended: report.ended.unwrap_or(now),
         failure: &failure,
-        cutoff: start.window.map(|w| w.cutoff),
+        cutoff,
         next_slot: line.schedule.pattern.next_after(now).unwrap_or(u64::MAX),
     };
     match retry::next(line.schedule.retry.as_ref(), &failed) {
@@ -243,7 +250,7 @@ fn again(node: &Node, line: &Line, start: &Start, report: &Report) -> Option<Aga
             attempt,
             not_before,
         } => Some(Again {
-            slot: start.slot,
+            slot,
             attempt,
             not_before,
         }),

@@ -7,7 +7,7 @@ use crate::node::Node;
 use keepwell_journal::{PAUSED, Reader, RunQuery, SKIP_NEXT};
 use keepwell_model::event::Event;
 use keepwell_model::id::Digest;
-use keepwell_model::schedule::{EntryState, retry};
+use keepwell_model::schedule::{Again, EntryState, retry};
 use keepwell_model::slot::Handled;
 use keepwell_model::state::RunState;
 use keepwell_model::window::p90;
@@ -42,7 +42,31 @@ impl Line {
         let mut state = EntryState::created(created);
         state.handled = self.handled(reader)?;
         self.refresh(reader, said, &mut state, now)?;
+        state.again = self.again(node, reader, &state)?;
         Ok(state)
+    }
+
+    /// A try that was to be repeated when the daemon before ended.
+    fn again(&self, node: &Node, reader: &Reader, state: &EntryState) -> Result<Option<Again>> {
+        let [task] = self.tasks.as_slice() else {
+            return Ok(None);
+        };
+        let last = reader.last_slot(task.as_str(), Some(&self.key))?;
+        let last = last.filter(|row| row.how == Handled::Started && state.handled == Some(row.due));
+        let Some((row, run)) = last.and_then(|row| row.run.map(|run| (row, run))) else {
+            return Ok(None);
+        };
+        let Some(report) = reader.report(run)? else {
+            return Ok(None);
+        };
+        let window = self.schedule.window.as_ref();
+        let opening = window.and_then(|window| window.occurrence(row.due).ok());
+        let cutoff = opening.map(|opening| {
+            let extended = state.extended.filter(|e| e.opens == opening.opens);
+            opening.extended(extended.map_or(0, |e| e.by_ms)).cutoff
+        });
+        let tried = (row.due, row.attempt);
+        Ok(super::set::again(node, self, tried, cutoff, &report))
     }
 
     /// What people and ends of runs change about it.
