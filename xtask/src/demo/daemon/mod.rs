@@ -137,13 +137,25 @@ fn tuning(stage: &Stage, scene: &Scene, daemon: &mut Daemon) -> Result<()> {
     let took = begun.elapsed();
     claims::holds(&read()?, APP, "after the deadline")?;
     println!("after   {}", WORKERS[0]);
-    let changes = list(stage.ask(&["runs", "changes"])?);
-    claims::reverted(&changes)?;
+    claims::reverted(&settled(stage)?)?;
     println!(
         "expected: {} later the file is byte for byte what it was, its comments too",
         seconds(took)
     );
     Ok(())
+}
+
+/// The changes, once none waits: the value is back a moment before the journal says so.
+fn settled(stage: &Stage) -> Result<Vec<Value>> {
+    let begun = Instant::now();
+    loop {
+        let changes = list(stage.ask(&["runs", "changes"])?);
+        let waits = changes.iter().any(|change| change["state"] == "armed");
+        if !waits || begun.elapsed() > SOON {
+            return Ok(changes);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn schedules_kept(stage: &Stage, watched: Duration) -> Result<()> {

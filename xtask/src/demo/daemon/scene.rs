@@ -39,6 +39,7 @@ settings = { param = "workers", values = ["64"] }
 
 [grant]
 metrics = {}
+state = {}
 config-read = { params = ["workers"] }
 config-write = { params = ["workers"] }
 "#;
