@@ -46,10 +46,12 @@ pub fn take_back(
         let restarted = restarted(changed.commit.run);
         match watch.look(node, &changed, now_ms, restarted) {
             Ok(Some(event)) => {
-                watch.say(changed.key(), told(&changed, &event), say);
+                let what = told(&changed, &event);
                 // It was intended when it was armed, so a journal that is full holds up no revert;
                 // the record follows when there is room, and until then it stays due.
-                match record(node, &changed, event) {
+                let recorded = record(node, &changed, event);
+                watch.say(changed.key(), what, say);
+                match recorded {
                     Ok(()) => watch.forget(changed.key()),
                     Err(e) => drop(untold.get_or_insert(e)),
                 }
