@@ -47,24 +47,23 @@ pub fn take_back(
         match watch.look(node, &changed, now_ms, restarted) {
             Ok(Some(event)) => {
                 let what = told(&changed, &event);
-                watch.forget(changed.key());
-                say(&what);
                 // It was intended when it was armed, so a journal that is full holds up no revert;
-                // the record follows when there is room.
-                if let Err(e) = record(node, &changed, event) {
-                    untold.get_or_insert(e);
+                // the record follows when there is room, and until then it stays due.
+                let recorded = record(node, &changed, event);
+                watch.say(changed.key(), what, say);
+                match recorded {
+                    Ok(()) => watch.forget(changed.key()),
+                    Err(e) => drop(untold.get_or_insert(e)),
                 }
                 continue;
             }
             Ok(None) => {}
             Err(no) => {
-                if watch.said.get(&changed.key()) != Some(&no.message) {
-                    say(&format!(
-                        "the change of `{}` cannot be taken back now, and is tried again: {}",
-                        changed.commit.param, no.message
-                    ));
-                    watch.said.insert(changed.key(), no.message);
-                }
+                let what = format!(
+                    "the change of `{}` cannot be taken back now, and is tried again: {}",
+                    changed.commit.param, no.message
+                );
+                watch.say(changed.key(), what, say);
             }
         }
         let deadline = changed.commit.deadline_ms;
@@ -98,20 +97,50 @@ impl Watch {
         } else {
             what_now(commit, current, now_ms, verdict)
         };
-        let why = match (what, self.due.get(&changed.key())) {
-            (WhatNow::Overtaken, _) => return overtaken(&hand, changed, settled, now_ms),
-            (WhatNow::Keep | WhatNow::Revert(_), Some(why)) => why.clone(),
-            (WhatNow::Revert(why), None) => told_why(why, figures),
-            (WhatNow::Keep, None) => return Ok(None),
+        let due = self.due.get(&changed.key()).map(String::as_str);
+        let why = match turn(what, due, settled) {
+            Turn::Waits => return Ok(None),
+            Turn::Overtaken => return overtaken(&hand, changed, settled, now_ms),
+            Turn::Due(why) => why.to_owned(),
+            Turn::Back(why) => told_why(why, figures),
         };
         self.due.insert(changed.key(), why.clone());
         put_back(&hand, action, why).map(Some)
+    }
+
+    /// Says it, unless that is what was said of this change last.
+    fn say(&mut self, key: (RunId, u64), what: String, say: &dyn Fn(&str)) {
+        if self.said.get(&key) != Some(&what) {
+            say(&what);
+            self.said.insert(key, what);
+        }
     }
 
     fn forget(&mut self, key: (RunId, u64)) {
         self.measured.forget(key);
         self.due.remove(&key);
         self.said.remove(&key);
+    }
+}
+
+/// What to do about a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn<'d> {
+    Waits,
+    Overtaken,
+    Back(Why),
+    /// It goes back for the reason that was found before.
+    Due(&'d str),
+}
+
+/// What to do, given why it is due already. What is due and shows one of our two values goes back,
+/// whatever was measured since: it may be back, with the record of that yet to be written.
+const fn turn(what: WhatNow, due: Option<&str>, settled: Settled) -> Turn<'_> {
+    match (what, due, settled) {
+        (_, Some(why), Settled::Applied | Settled::NotApplied) => Turn::Due(why),
+        (WhatNow::Revert(why), _, _) => Turn::Back(why),
+        (WhatNow::Overtaken, _, _) => Turn::Overtaken,
+        (WhatNow::Keep, _, _) => Turn::Waits,
     }
 }
 
@@ -154,5 +183,40 @@ fn told(changed: &Changed, event: &Event) -> String {
             format!("`{param}`, changed by run {run}, is `{old}` again: {why}")
         }
         _ => format!("`{param}`, changed by run {run}, was set by somebody else and stays so"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_stays_due_until_its_record_is_written() {
+        let (due, back) = (Some("breached"), Turn::Due("breached"));
+        // Put back, and the journal could not take the record: it is not somebody else's value.
+        let (at_once, later) = (WhatNow::Revert(Why::Guard), WhatNow::Overtaken);
+        assert_eq!(
+            turn(at_once, None, Settled::Applied),
+            Turn::Back(Why::Guard)
+        );
+        assert_eq!(turn(later, due, Settled::NotApplied), back);
+        // The guard holds again, and the value could not be put back before.
+        assert_eq!(turn(WhatNow::Keep, due, Settled::Applied), back);
+        // Another value, or none that can be read, is never ours.
+        assert_eq!(turn(later, due, Settled::Unknown), Turn::Overtaken);
+        assert_eq!(turn(later, None, Settled::NotApplied), Turn::Overtaken);
+        assert_eq!(turn(WhatNow::Keep, None, Settled::Applied), Turn::Waits);
+    }
+
+    #[test]
+    fn the_same_thing_is_said_once() {
+        let told = std::cell::RefCell::new(vec![]);
+        let say = |what: &str| told.borrow_mut().push(what.to_owned());
+        let mut watch = Watch::default();
+        let key = (RunId::new(1, [1; 10]), 0);
+        for what in ["a", "a", "b", "b", "a"] {
+            watch.say(key, what.to_owned(), &say);
+        }
+        assert_eq!(*told.borrow(), ["a", "b", "a"]);
     }
 }
