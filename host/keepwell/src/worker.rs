@@ -1,10 +1,14 @@
-//! How this program starts itself as a worker or compiler: the one door to child processes.
+//! How this program starts itself, as a worker, as a compiler, or to look at a node for somebody:
+//! the one door to child processes.
 
 use crate::error::{Error, Result};
 use keepwell_model::id::Digest;
 use keepwell_model::units::Span;
 use keepwell_sandbox::{Answer, Ask};
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// Hidden first argument of a worker process.
 pub const WORKER: &str = "__worker";
@@ -94,6 +98,94 @@ fn why(outcome: &keepwell_sandbox::Outcome) -> String {
         Outcome::Cancelled => "it was cancelled".into(),
         Outcome::Died { detail } => format!("its worker ended: {detail}"),
         Outcome::Unwalled { detail } => format!("a wall does not stand: {detail}"),
+    }
+}
+
+/// Most that a look may print: some ten thousand rows.
+const LOOK_MAX_BYTES: u64 = 4 << 20;
+/// Longest that a look may take. Whoever waits longer has asked for too much.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// How often it is looked whether a look has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// What a look printed.
+#[derive(Debug)]
+pub struct Printed {
+    pub out: String,
+    pub err: String,
+    /// `None`: a signal ended it.
+    pub code: Option<i32>,
+}
+
+/// This program with `words` on the node at `dir`, in a process that ends with what it may print or
+/// take at the latest.
+pub fn look(dir: &Path, words: &[String]) -> Result<Printed> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where processes are started"
+    )]
+    let mut command = Command::new(program()?);
+    command
+        .arg("--node")
+        .arg(dir)
+        .args(words)
+        .env_clear()
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let failed = |e: std::io::Error| Error::failed(format!("cannot look: {e}"));
+    let mut child = command.spawn().map_err(failed)?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (code, out, err) = std::thread::scope(|scope| {
+        let out = scope.spawn(|| read_up_to(out));
+        let err = scope.spawn(|| read_up_to(err));
+        let code = wait(&mut child);
+        let read = |it: std::thread::ScopedJoinHandle<'_, std::io::Result<Vec<u8>>>| {
+            it.join().unwrap_or_else(|_| Ok(vec![])).map_err(failed)
+        };
+        Ok::<_, Error>((code, read(out)?, read(err)?))
+    })?;
+    if out.len() as u64 > LOOK_MAX_BYTES || err.len() as u64 > LOOK_MAX_BYTES {
+        return Err(
+            Error::usage(format!("it prints more than {LOOK_MAX_BYTES} bytes"))
+                .hint("ask for less: `--limit`, `--task` and `--since` narrow it"),
+        );
+    }
+    let code = code.map_err(failed)?.ok_or_else(|| {
+        let within = LOOK_WITHIN.as_secs();
+        Error::not_now(format!("looking took longer than {within} s")).hint("ask for less")
+    })?;
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Printed {
+        out: text(out),
+        err: text(err),
+        code: code.code(),
+    })
+}
+
+/// One byte more than is allowed tells that there was more.
+fn read_up_to(from: Option<impl Read>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    if let Some(from) = from {
+        from.take(LOOK_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Its end; `None` when it had to be ended. Who reads no further closes the pipe and so ends it too.
+fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if began.elapsed() >= LOOK_WITHIN {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 

@@ -5,7 +5,7 @@ mod account;
 mod verb;
 
 pub use account::{Account, AccountName, Accounts, BadAccount, LookupFailed};
-pub use verb::{VERBS, needed};
+pub use verb::{LOOKS, VERBS, look, needed};
 
 use crate::grant::{Denial, nearest};
 use serde::{Deserialize, Serialize};

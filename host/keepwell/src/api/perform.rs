@@ -136,6 +136,8 @@ pub fn perform(
         }
         Request::Baseline { name, make } => baseline(node, &name, make),
         Request::Checkpoint => Ok(Answer::Note(node.journal.checkpoint()?)),
+        Request::Look { .. } => Err(Error::usage("no daemon runs on this node")
+            .hint("without one, the node directory is read by who may")),
         Request::Reload => Err(Error::usage("no daemon runs on this node")
             .hint("without one, every command reads the configuration as it is")),
     }

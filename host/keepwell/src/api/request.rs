@@ -7,6 +7,7 @@ use keepwell_model::event::Mode;
 use keepwell_model::grant::Tier;
 use keepwell_model::measure::SeriesKey;
 use keepwell_model::report::Report;
+use keepwell_model::role::look;
 use keepwell_model::schedule::Criticality;
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +144,10 @@ pub enum Request {
     },
     /// Read the configuration again, as SIGHUP does.
     Reload,
+    /// Look for somebody who cannot read the node directory: a verb of `LOOKS` and its options.
+    Look {
+        words: Vec<String>,
+    },
 }
 
 impl Request {
@@ -189,6 +194,8 @@ impl Request {
                 approval::Answer::Grant => "approvals grant",
                 approval::Answer::Deny => "approvals deny",
             },
+            // What is no look has no role, and nobody may ask for it.
+            Self::Look { words } => look(words).unwrap_or("look"),
             Self::BreakGlass { .. } => "break-glass apply",
             Self::Acknowledge { .. } => "break-glass ack",
             Self::Import { .. } => "approvals import",
@@ -262,4 +269,10 @@ pub enum Answer {
     Forgotten(Forgotten),
     /// A signed checkpoint.
     Note(String),
+    /// What a verb that looks printed, and its exit code.
+    Looked {
+        out: String,
+        err: String,
+        exit: u8,
+    },
 }

@@ -59,6 +59,14 @@ impl Global {
                     format!("deleted {entries} entries, {}", Bytes(*bytes))
                 });
             }
+            Answer::Looked { out, err, .. } => {
+                if !out.is_empty() {
+                    show::line(out);
+                }
+                if !err.is_empty() {
+                    show::say(err.trim_end());
+                }
+            }
             Answer::Installed {
                 name,
                 version,

@@ -1,5 +1,6 @@
 //! The command line: what was typed becomes what it means, then one file per noun does it.
 
+mod afar;
 mod approvals;
 mod ask;
 mod audit;
@@ -181,6 +182,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<Exit> {
     let global = &cli.global;
+    if let Some(looked) = afar::look(global, std::env::args_os()) {
+        return looked;
+    }
     match cli.verb {
         Verb::Init(args) => init::init(global, &args),
         Verb::Doctor(args) => doctor::doctor(global, &args),

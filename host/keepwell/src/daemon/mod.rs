@@ -3,6 +3,7 @@
 mod asked;
 mod door;
 mod going_on;
+mod looking;
 mod running;
 mod scheduler;
 mod serve;

@@ -128,3 +128,25 @@ proptest! {
         prop_assert_eq!(held, among && given.includes(asked));
     }
 }
+
+#[test]
+fn what_only_looks_has_a_role_and_is_known_by_its_first_words() {
+    assert!(LOOKS.is_sorted());
+    for verb in LOOKS {
+        assert!(needed(verb).is_some(), "{verb}");
+    }
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(look(&words("runs list --json")), Some("runs list"));
+    assert_eq!(look(&words("task state list")), Some("task state list"));
+    assert_eq!(look(&words("status")), Some("status"));
+    for no in [
+        "run",
+        "--node x status",
+        "runs",
+        "audit verify",
+        "task state show x",
+        "",
+    ] {
+        assert_eq!(look(&words(no)), None, "{no}");
+    }
+}

@@ -28,6 +28,7 @@ pub const VERBS: &[(&str, Role)] = &[
     ("config show", Role::Viewer),
     ("daemon reload", Role::Operator),
     ("doctor", Role::Viewer),
+    ("findings", Role::Viewer),
     ("plan", Role::Operator),
     ("plugin inspect", Role::Viewer),
     ("plugin install", Role::PluginAdmin),
@@ -36,6 +37,7 @@ pub const VERBS: &[(&str, Role)] = &[
     ("plugin upgrade", Role::PluginAdmin),
     ("quarantine expire", Role::Operator),
     ("quarantine list", Role::Viewer),
+    ("report", Role::Viewer),
     ("run", Role::Operator),
     ("runbook exec", Role::Operator),
     ("runbook list", Role::Viewer),
@@ -85,4 +87,39 @@ pub const VERBS: &[(&str, Role)] = &[
 pub fn needed(verb: &str) -> Option<Role> {
     let at = VERBS.binary_search_by_key(&verb, |(verb, _)| verb).ok()?;
     Some(VERBS[at].1)
+}
+
+/// Verbs that only look at the node and name no file, sorted. The daemon does them for whoever
+/// cannot read the node directory.
+pub const LOOKS: &[&str] = &[
+    "approvals list",
+    "approvals show",
+    "audit show",
+    "break-glass list",
+    "config show",
+    "findings",
+    "plugin list",
+    "quarantine list",
+    "report",
+    "runs changes",
+    "runs list",
+    "runs show",
+    "schedule list",
+    "schedule next",
+    "schedule view",
+    "status",
+    "store list",
+    "task list",
+    "task show",
+    "task state list",
+    "trust show",
+];
+
+/// Which of [`LOOKS`] a command line begins with.
+pub fn look(words: &[String]) -> Option<&'static str> {
+    (1..=words.len().min(3)).find_map(|n| {
+        let verb = words[..n].join(" ");
+        let at = LOOKS.binary_search(&verb.as_str()).ok()?;
+        Some(LOOKS[at])
+    })
 }

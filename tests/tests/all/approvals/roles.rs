@@ -6,6 +6,7 @@ use super::scene::{Scene, WAIT};
 use crate::harness::{Daemon, Output, have, keepwell_as};
 use keepwell_model::state::RunState;
 use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -96,6 +97,57 @@ fn each_may_what_its_role_says() {
     assert!(daemon.ended().success());
     assert!(!open.socket().exists(), "its name stays behind");
     node.journal_is_whole();
+}
+
+#[test]
+fn who_may_only_look_looks_by_the_socket() {
+    let Some(open) = Open::new() else { return };
+    let _daemon = Daemon::on(&open.scene.node);
+    open.ask(OPERATOR, &["run", "temp-clean"]).exits(4);
+    for args in [
+        &["runs", "list"][..],
+        &["runs", "show", "last"],
+        &["status"],
+        &["task", "list"],
+        &["approvals", "list"],
+    ] {
+        let looked = open.ask(VIEWER, args);
+        looked.exits(0);
+        let here = open.scene.node.keepwell(args);
+        assert_eq!((looked.out, looked.err), (here.out, here.err), "{args:?}");
+        open.ask(STRANGER, args).exits(4);
+    }
+    let list = open.ask(VIEWER, &["--json", "runs", "list"]);
+    assert_eq!(list.json()[0]["task"], "temp-clean");
+    // Errors and exit codes come over as well.
+    open.ask(VIEWER, &["runs", "show", "nothing"])
+        .exits(2)
+        .says(&["there is no run `nothing`"]);
+    open.ask(VIEWER, &["audit", "show"])
+        .exits(4)
+        .says(&["`auditor`"]);
+}
+
+#[test]
+fn a_look_at_another_node_or_file_is_refused() {
+    let node = crate::harness::Node::new(crate::harness::shared());
+    let daemon = Daemon::on(&node);
+    for words in [
+        r#"["runs","list","--node","/etc"]"#,
+        r#"["runs","list","--node=/etc"]"#,
+        r#"["status","--socket=/x"]"#,
+        r#"["audit","verify","--journal","/etc"]"#,
+        r#"["--node","/etc","status"]"#,
+        r#"["init","/etc"]"#,
+        "[]",
+    ] {
+        let mut stream = daemon.connect();
+        let line = format!("{{\"request\":{{\"verb\":\"look\",\"words\":{words}}}}}\n");
+        stream.write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(&stream).read_line(&mut answer).unwrap();
+        assert!(answer.starts_with("{\"error\""), "{words}: {answer}");
+    }
 }
 
 #[test]
