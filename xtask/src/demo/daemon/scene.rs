@@ -34,12 +34,12 @@ schedule = { every = "3s" }
 metrics = {}
 "#;
 
+/// Not granted `state`: with a memory it would measure for several runs before it changes anything.
 const PARAM_TUNE: &str = r#"plugin = "tune"
 settings = { param = "workers", values = ["64"] }
 
 [grant]
 metrics = {}
-state = {}
 config-read = { params = ["workers"] }
 config-write = { params = ["workers"] }
 "#;
