@@ -87,6 +87,12 @@ impl Lock {
 
     /// Sorted, so that two nodes with the same plugins differ in times alone.
     pub fn to_toml(&self) -> Result<String, LockError> {
+        // Some writers of TOML refuse larger numbers, some readers do.
+        let most = i64::MAX.unsigned_abs();
+        if let Some(entry) = self.0.iter().find(|entry| entry.installed_ms > most) {
+            let why = format!("{} is no time for {}", entry.installed_ms, entry.name);
+            return Err(LockError::Unwritable(why));
+        }
         let file = File {
             plugin: self.0.clone(),
         };
