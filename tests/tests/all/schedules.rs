@@ -255,6 +255,29 @@ fn a_set_stops_as_it_says_and_tells_who_got_no_turn() {
 }
 
 #[test]
+fn a_task_of_a_set_that_its_limits_kill_again_and_again_is_put_aside() {
+    let node = node();
+    node.task("spin", &hostile("spin", "[limits]\nfuel = 3_000_000\n"));
+    node.task("honest", &hostile("honest", ""));
+    let often = "[slots.often]\nevery = '1s'\ntasks = ['spin', 'honest']\nstop-on = 'never'\n";
+    std::fs::write(node.dir().join("schedules/set.toml"), often).unwrap();
+    let daemon = Daemon::on(&node);
+    let left = ["--kind", "slot-skipped", "--task", "spin"];
+    until("one left out", || !node.journal(&left).is_empty());
+    let count = |task: &str| started(&node).iter().filter(|(t, _)| t == task).count();
+    let before = count("honest");
+    until("the other goes on", || count("honest") > before + 1);
+    drop(daemon);
+    assert_eq!(count("spin"), 3);
+    for skipped in node.journal(&left) {
+        let Event::SlotSkipped { why, .. } = skipped.event else {
+            panic!()
+        };
+        assert!(why.contains("put aside"), "{why}");
+    }
+}
+
+#[test]
 fn a_task_that_keeps_failing_is_paused_until_a_person_resumes_it() {
     let node = node();
     node.task(

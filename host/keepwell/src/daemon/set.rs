@@ -3,6 +3,7 @@
 use super::going_on::cut_off;
 use super::running::For;
 use super::shared::Shared;
+use super::timetable::aside_until;
 use crate::config::Line;
 use crate::error::Result;
 use crate::node::Node;
@@ -10,7 +11,7 @@ use crate::pipeline::{self, Brake, Due, Silent};
 use keepwell_model::event::{Event, Mode};
 use keepwell_model::id::{RunId, TaskName};
 use keepwell_model::report::Report;
-use keepwell_model::schedule::{Again, OnInterrupt, retry};
+use keepwell_model::schedule::{Again, OnInterrupt, SkipWhy, retry};
 use keepwell_model::slot::{Slot, Via};
 use keepwell_model::state::{Exit, RunState};
 use keepwell_model::units::Share;
@@ -68,6 +69,11 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
             end.lost |= !left(node, line, task, start, "the window was past its cutoff");
             continue;
         }
+        if let Some(why) = put_aside(node, line, task, now) {
+            tracing::warn!(schedule = line.key, "{task} is left out: {why}");
+            end.lost |= !left(node, line, task, start, &why.to_string());
+            continue;
+        }
         let report = match run_one(node, line, task, start, &brake) {
             Ok(Some(report)) => report,
             Ok(None) => continue,
@@ -102,6 +108,23 @@ pub(super) fn run_set(shared: &Shared, node: &Node, line: &Line, start: &Start) 
         }
     }
     end
+}
+
+/// Why the watchdog leaves this task out of a set. A schedule of one task is skipped as a whole,
+/// before it gets here; what cannot be read leaves nothing out.
+fn put_aside(node: &Node, line: &Line, task: &TaskName, now: u64) -> Option<SkipWhy> {
+    if line.tasks.len() < 2 {
+        return None;
+    }
+    let reader = node.reader();
+    let until = reader.and_then(|reader| aside_until(&reader, task.as_str(), now));
+    let until = until.unwrap_or_else(|e| {
+        tracing::error!(schedule = line.key, "{task}: {e}");
+        None
+    });
+    until
+        .filter(|until| *until > now)
+        .map(|until| SkipWhy::Aside { until })
 }
 
 /// A task of the set that does not get its turn: its slot ends here, visibly. Whether that could

@@ -18,6 +18,18 @@ const DURATIONS: u64 = 50;
 /// Kills by our own limiter that the watchdog looks at.
 const KILLS: u64 = 8;
 
+/// Until when the watchdog puts a task aside, if it does.
+pub(super) fn aside_until(reader: &Reader, task: &str, now: u64) -> Result<Option<u64>> {
+    let kills = reader.runs(&RunQuery {
+        task: Some(task.to_owned()),
+        state: Some(RunState::Limited),
+        before: None,
+        limit: Some(KILLS),
+    })?;
+    let kills: Vec<u64> = kills.iter().filter_map(|run| run.ended).collect();
+    Ok(retry::aside_until(&kills, now))
+}
+
 impl Line {
     /// What the journal says of it: the state a daemon starts from, after any end of the one before.
     pub(super) fn state(
@@ -92,14 +104,7 @@ impl Line {
         }
         let failures = reader.history(task, 0)?.failures;
         state.failures = u32::try_from(failures).unwrap_or(u32::MAX);
-        let kills = reader.runs(&RunQuery {
-            task: Some(task.to_owned()),
-            state: Some(RunState::Limited),
-            before: None,
-            limit: Some(KILLS),
-        })?;
-        let kills: Vec<u64> = kills.iter().filter_map(|run| run.ended).collect();
-        state.aside_until = retry::aside_until(&kills, now);
+        state.aside_until = aside_until(reader, task, now)?;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use keepwell_model::words::{Code, Refusal};
 use keepwell_node::params::ConfigWrite;
 use keepwell_node::quarantine::Settled;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// How often a change that waits is looked at: its guard is measured, and whether somebody else set
 /// another value.
@@ -23,6 +24,8 @@ pub struct Watch {
     /// Those that must go back, and why. What could not be done at once, on a full disk or while
     /// an editor replaces the file, stays due whatever is measured later.
     due: BTreeMap<(RunId, u64), String>,
+    /// When each is over by the machine's own steady count, which nobody can set back.
+    over: BTreeMap<(RunId, u64), Instant>,
     /// What stood in the way when it was said last, so that it is said once.
     said: BTreeMap<(RunId, u64), String>,
 }
@@ -87,6 +90,7 @@ impl Watch {
         restarted: bool,
     ) -> Result<Option<Event>, Refusal> {
         let Changed { commit, action, .. } = changed;
+        let now_ms = self.no_earlier(changed.key(), commit.deadline_ms, now_ms, Instant::now());
         let (verdict, figures) = self.measured.verdict(node, changed, now_ms);
         let hand = ConfigWrite::new(commit.run);
         let settled = hand.settled(action);
@@ -108,6 +112,24 @@ impl Watch {
         put_back(&hand, action, why).map(Some)
     }
 
+    /// The time, for a deadline that a clock set back does not put off: it was so and so far away
+    /// when it was first looked at.
+    fn no_earlier(
+        &mut self,
+        key: (RunId, u64),
+        deadline_ms: u64,
+        now_ms: u64,
+        steady: Instant,
+    ) -> u64 {
+        let left = Duration::from_millis(deadline_ms.saturating_sub(now_ms));
+        let over = self.over.entry(key).or_insert(steady + left);
+        if steady >= *over {
+            now_ms.max(deadline_ms)
+        } else {
+            now_ms
+        }
+    }
+
     /// Says it, unless that is what was said of this change last.
     fn say(&mut self, key: (RunId, u64), what: String, say: &dyn Fn(&str)) {
         if self.said.get(&key) != Some(&what) {
@@ -119,6 +141,7 @@ impl Watch {
     fn forget(&mut self, key: (RunId, u64)) {
         self.measured.forget(key);
         self.due.remove(&key);
+        self.over.remove(&key);
         self.said.remove(&key);
     }
 }
@@ -189,6 +212,21 @@ fn told(changed: &Changed, event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_puts_no_deadline_off() {
+        let mut watch = Watch::default();
+        let key = (RunId::new(1, [0; 10]), 0);
+        let (began, hour) = (Instant::now(), 3_600_000);
+        let mut at = |now_ms, after| {
+            let steady = began + Duration::from_millis(after);
+            watch.no_earlier(key, 10 * hour, now_ms, steady)
+        };
+        assert_eq!(at(9 * hour, 0), 9 * hour);
+        assert_eq!(at(7 * hour, hour - 1), 7 * hour);
+        assert_eq!(at(8 * hour, hour), 10 * hour);
+        assert_eq!(at(11 * hour, hour), 11 * hour);
+    }
 
     #[test]
     fn what_is_due_stays_due_until_its_record_is_written() {
