@@ -126,6 +126,9 @@ pub enum Event {
     },
     DaemonStarted {
         version: String,
+        /// Version of the time zone table that its schedules are reckoned with.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        zone_table: String,
     },
     /// In order; a daemon that was killed leaves none.
     DaemonEnded,
@@ -161,6 +164,8 @@ pub enum Event {
     ScheduleBegan {
         schedule: String,
         pattern: Digest,
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        zone: String,
     },
     /// `count` slots of a schedule in `from..=to` passed without a start.
     SlotMissed {

@@ -191,6 +191,8 @@ fn a_change_that_cuts_the_hosts_own_socket_reverts() {
         if killed {
             daemon.killed();
             assert_eq!(now(&node), with("20"), "nobody was there to take it back");
+            // What it left would otherwise be put over the socket of the next one.
+            std::fs::remove_file(node.dir().join("out-of-reach")).unwrap();
             daemon = Daemon::on(&node);
         }
         becomes(&node, BEFORE, REVERT_AFTER * 3);

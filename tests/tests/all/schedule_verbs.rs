@@ -2,11 +2,11 @@
 //! the real binary, with a daemon that obeys.
 
 use crate::cleaning::TASK;
-use crate::harness::{Daemon, Node, shared};
+use crate::harness::{Daemon, Node, now_ms, rfc3339, shared};
 use keepwell_model::event::Event;
 use keepwell_model::slot::Via;
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What takes longer is stuck.
 const STUCK: Duration = Duration::from_secs(90);
@@ -180,7 +180,7 @@ fn validate_names_the_file_and_line_of_every_flaw() {
 #[test]
 fn a_slot_done_by_hand_is_not_started() {
     let node = scene();
-    let due = now() + 5;
+    let due = now_ms() / 1_000 + 5;
     // Critical, so that a busy machine does not hold it. An interval that begins then: its first slot, and none for an hour after it.
     let schedule = format!(
         "schedule = {{ every = '1h', from = '{}', criticality = 'critical' }}",
@@ -194,7 +194,7 @@ fn a_slot_done_by_hand_is_not_started() {
     let daemon = Daemon::on(&node);
     wait(|| node.journal(&["--kind", "schedule-began"]).len() == 2);
     daemon.killed();
-    wait(|| now() > due);
+    wait(|| now_ms() / 1_000 > due);
     let done = ["task", "done", "daily-work", "--reason", "cleaned by hand"];
     node.keepwell(&done).exits(0).says(&["was done by hand"]);
     node.keepwell(&done).exits(75);
@@ -303,21 +303,4 @@ fn run_now_is_started_once_by_the_daemon_for_who_asked() {
         assert_eq!(run.actor, user);
         assert!(matches!(run.event, Event::RunDue { asked: Some(_), .. }));
     }
-}
-
-/// Seconds since the epoch.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-}
-
-/// Such a second as configuration has it.
-fn rfc3339(secs: u64) -> String {
-    let at = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{secs}"), "+%Y-%m-%dT%H:%M:%SZ"])
-        .output()
-        .unwrap();
-    String::from_utf8(at.stdout).unwrap().trim().to_owned()
 }

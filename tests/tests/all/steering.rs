@@ -2,14 +2,14 @@
 //! first, a run that does less, and a machine that is too busy.
 
 use crate::cleaning::TASK;
-use crate::harness::{Aged, Daemon, Node, age, shared, start, wait_for};
+use crate::harness::{Aged, Daemon, Node, age, now_ms, rfc3339, shared, start, wait_for};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::id::RunId;
 use keepwell_model::state::RunState;
 use rustix::process::Signal;
 use sha2::Digest as _;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What takes longer is stuck.
 const STUCK: Duration = Duration::from_secs(90);
@@ -72,19 +72,6 @@ fn due_in(task: &str, seconds: u64, more: &str) -> (u64, String) {
     let from = rfc3339(due);
     let schedule = format!("schedule = {{ every = '1h', from = '{from}' }}\n{more}\n{task}");
     (due * 1_000, schedule)
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    u64::try_from(since.as_millis()).unwrap()
-}
-
-fn rfc3339(secs: u64) -> String {
-    let at = std::process::Command::new("date")
-        .args(["-u", "-d", &format!("@{secs}"), "+%Y-%m-%dT%H:%M:%SZ"])
-        .output()
-        .unwrap();
-    String::from_utf8(at.stdout).unwrap().trim().to_owned()
 }
 
 #[track_caller]
@@ -474,7 +461,10 @@ fn schedules_that_are_made_and_changed_are_obeyed_by_the_daemon_that_runs() {
     let began = || -> Vec<String> {
         let records = node.journal(&["--kind", "schedule-began"]);
         let names = records.into_iter().map(|r| match r.event {
-            Event::ScheduleBegan { schedule, .. } => schedule,
+            Event::ScheduleBegan { schedule, zone, .. } => {
+                assert_eq!(zone, "UTC");
+                schedule
+            }
             other => panic!("{other:?}"),
         });
         names.collect()

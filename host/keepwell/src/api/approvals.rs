@@ -2,6 +2,7 @@
 
 use super::find_run;
 use super::request::Answer;
+use crate::config::timetable;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pipeline::{Asked, hold_answers};
@@ -75,15 +76,26 @@ fn take(node: &Node, run: RunId, mut asked: Asked, decision: Decision) -> Result
     node.journal.commit(record(node, run, &asked, event))?;
     node.journal.checkpoint()?;
     let short = run.short();
+    let by_itself = match windowed(node, &asked)? {
+        Some(key) => format!("a daemon does so in the window of {key}"),
+        None => "a daemon does so by itself".to_owned(),
+    };
     Ok(Answer::Said(match judged.state {
         State::Approved => format!(
-            "run {short} is approved; `keepwell runs resume {short}` applies it, a daemon does so by itself"
+            "run {short} is approved; `keepwell runs resume {short}` applies it, {by_itself}"
         ),
         State::Waiting { have, need } => {
             format!("taken in: run {short} has {have} of {need} approvals")
         }
         other => format!("taken in: the request of run {short} is {other}"),
     }))
+}
+
+/// The schedule in whose window a daemon applies the plan.
+fn windowed(node: &Node, asked: &Asked) -> Result<Option<String>> {
+    let lines = timetable(&node.config)?;
+    let line = lines.into_iter().find(|line| asked.is_of(line));
+    Ok(line.filter(|l| l.schedule.window.is_some()).map(|l| l.key))
 }
 
 fn record(node: &Node, run: RunId, asked: &Asked, event: Event) -> Record {

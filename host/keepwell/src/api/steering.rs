@@ -89,7 +89,10 @@ pub fn begun(reader: &Reader) -> Result<BTreeMap<String, (Digest, u64)>> {
         ..Filter::default()
     };
     reader.records(&filter, &mut |_, record| {
-        if let Event::ScheduleBegan { schedule, pattern } = record.event {
+        if let Event::ScheduleBegan {
+            schedule, pattern, ..
+        } = record.event
+        {
             begun.insert(schedule, (pattern, record.at));
         }
         ControlFlow::Continue(())

@@ -6,8 +6,7 @@ use super::shared::Shared;
 use crate::api::Said;
 use crate::config::{Line, timetable};
 use crate::error::Result;
-use crate::node::Node;
-use crate::pipeline::{self, Asked, Brake, Silent};
+use crate::pipeline::{self, Brake, Silent};
 use keepwell_journal::{PAUSED, Reader, RunQuery};
 use keepwell_model::approval::State;
 use keepwell_model::event::Mode;
@@ -77,33 +76,43 @@ fn opening(line: &Line, said: &Said, now: u64) -> Option<Occurrence> {
     (open.opens <= now && open.may_go_on(now) == MayGoOn::Yes).then_some(open)
 }
 
-/// Looks at every plan that waits: what is decided goes on, to be applied or to its end.
+/// Looks at every plan that waits: what is decided goes on, to be applied or to its end. What a
+/// schedule made due is applied as the schedule would: inside its window, and not beside what its
+/// group excludes. A person who does not want to wait for that resumes it.
 pub(super) fn approved(shared: &Arc<Shared>) -> Result<()> {
     let node = shared.node();
-    let reader = node.reader()?;
-    for (run, asked) in crate::api::all_waiting(&reader)? {
+    let (now, reader) = (node.clock.now_ms(), node.reader()?);
+    let waiting = crate::api::all_waiting(&reader)?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let (lines, said) = (timetable(&node.config)?, Said::read(&reader, now)?);
+    for (run, asked) in waiting {
         let task = asked.request.task.as_str();
-        if reader.flag(task, PAUSED)?.is_some() || waits(&asked, &node)? {
+        // Whether anything has changed is looked at when it goes on; here only the answers count.
+        let subject = asked.request.subject;
+        let state = asked.judge(&node, &subject)?.state;
+        if reader.flag(task, PAUSED)?.is_some() || matches!(state, State::Waiting { .. }) {
             continue;
         }
+        let line = lines.iter().find(|line| asked.is_of(line));
+        let mut window = None;
+        if let Some(line) = line.filter(|_| state == State::Approved) {
+            window = opening(line, &said, now);
+            let closed = line.schedule.window.is_some() && window.is_none();
+            if closed || shared.scheduler.is_held_out(shared, line) {
+                continue;
+            }
+        }
         let what = For {
-            schedule: Some(run.to_string()),
-            task: Some(asked.request.task.to_string()),
+            schedule: Some(line.map_or_else(|| run.to_string(), |line| line.key.clone())),
+            task: Some(task.to_owned()),
             run: Some(run),
-            window: None,
+            window,
         };
         go_on(shared, run, what);
     }
     Ok(())
-}
-
-fn waits(asked: &Asked, node: &Node) -> Result<bool> {
-    // Whether anything has changed is looked at when it goes on; here only the answers count.
-    let subject = asked.request.subject;
-    Ok(matches!(
-        asked.judge(node, &subject)?.state,
-        State::Waiting { .. }
-    ))
 }
 
 fn go_on(shared: &Arc<Shared>, run: RunId, what: For) {

@@ -157,6 +157,12 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Whether something is under way beside which nothing of this schedule may run.
+    pub(super) fn is_held_out(&self, shared: &Shared, line: &Line) -> bool {
+        let group = line.schedule.group.as_ref();
+        group.is_some_and(|group| self.board().busy(shared).contains_key(group))
+    }
+
     /// The window in which the schedule's work goes on, as it is now.
     pub(super) fn window(&self, key: &str) -> Option<Occurrence> {
         let board = self.board();

@@ -10,6 +10,7 @@ use crate::pipeline::{Brake, Observer, Watch};
 use keepwell_model::event::Event;
 use keepwell_model::id::RunId;
 use keepwell_model::role::{Peer, Role, may_use};
+use keepwell_model::schedule::zone_table_version;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::{Notify, Semaphore};
@@ -53,6 +54,7 @@ impl Shared {
         let node = self.node();
         let event = Event::DaemonStarted {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            zone_table: zone_table_version().to_owned(),
         };
         node.journal.commit(node.record(None, event))?;
         Ok(())

@@ -46,6 +46,7 @@ impl Line {
                 let event = Event::ScheduleBegan {
                     schedule: self.key.clone(),
                     pattern: self.pattern,
+                    zone: self.schedule.pattern.zone().to_string(),
                 };
                 node.journal.commit(node.record(None, event))?;
                 now

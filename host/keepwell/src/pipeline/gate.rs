@@ -3,6 +3,7 @@
 
 use super::run_log::{Halt, RunLog};
 use super::{Approved, Planned, admit};
+use crate::config::Line;
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use keepwell_model::approval::{
@@ -14,6 +15,7 @@ use keepwell_model::grant::{Denial, Grant};
 use keepwell_model::id::{Digest, RunId, TaskName};
 use keepwell_model::policy::Needs;
 use keepwell_model::role::Account;
+use keepwell_model::slot::Slot;
 use keepwell_model::state::RunState;
 use keepwell_node::accounts::System;
 use std::collections::BTreeSet;
@@ -26,19 +28,24 @@ pub struct Asked {
     pub decisions: Vec<Decision>,
     /// A run was let through by it already.
     pub used: bool,
+    /// The slot that made the run due, if one did.
+    pub slot: Option<Slot>,
 }
 
 impl Asked {
     /// `None` when the run never asked.
     pub fn of(records: &[Record]) -> Option<Self> {
         let mut asked: Option<Self> = None;
+        let mut due = None;
         for record in records {
             match (&record.event, &mut asked) {
+                (Event::RunDue { slot, .. }, _) => due.clone_from(slot),
                 (Event::ApprovalAsked { request }, _) => {
                     asked = Some(Self {
                         request: (**request).clone(),
                         decisions: vec![],
                         used: false,
+                        slot: due.clone(),
                     });
                 }
                 (Event::ApprovalAnswered { decision }, Some(asked)) => {
@@ -49,6 +56,11 @@ impl Asked {
             }
         }
         asked
+    }
+
+    /// Whether a slot of this schedule made the run due.
+    pub fn is_of(&self, line: &Line) -> bool {
+        self.slot.as_ref().is_some_and(|it| it.schedule == line.key)
     }
 
     /// What the answers come to, if `subject` were applied now.

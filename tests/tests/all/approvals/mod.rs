@@ -6,7 +6,9 @@ mod glass;
 mod roles;
 mod scene;
 
-use crate::harness::{Daemon, Node, command, have};
+use crate::cleaning::TASK;
+use crate::harness::{Daemon, Node, command, have, now_ms};
+use crate::schedules::until;
 use keepwell_model::state::RunState;
 use scene::{Scene, WAIT};
 use std::time::{Duration, Instant};
@@ -145,4 +147,39 @@ fn an_answer_taken_in_without_a_daemon_is_followed_by_the_next_one() {
     scene.import(&scene.answer("alice", "--grant")).exits(0);
     let _daemon = Daemon::on(&scene.node);
     becomes(&scene.node, RunState::Done);
+}
+
+/// What a slot planned is applied as the slot would have been: approved while its window is closed, it
+/// waits for the next opening. A person's `runs resume` need not.
+#[test]
+fn what_is_approved_after_its_window_is_applied_in_the_next() {
+    const EVERY: u64 = 20_000;
+    let scene = Scene::new(WAIT);
+    let node = &scene.node;
+    let when = "schedule = { every = '20s' }\nwindow = { duration = '5s' }\n";
+    node.task("temp-clean", &format!("{when}{TASK}"));
+    let _daemon = Daemon::on(node);
+    let waiting = || {
+        let runs = node.keepwell(&["runs", "list", "-o", "json"]).json();
+        let runs = runs.as_array().unwrap().clone();
+        let first = runs.into_iter().rfind(|run| run["state"] == "waiting");
+        first.map(|run| run["run"].as_str().unwrap().to_owned())
+    };
+    until("a plan that waits", || waiting().is_some());
+    let run = waiting().unwrap();
+    let of_it = |kind: &str| node.journal(&["--kind", kind, "--run", &run]);
+    let due = of_it("run-due").remove(0).at;
+    let slot = due - due % EVERY;
+    until("the end of the window", || now_ms() > slot + 6_000);
+    scene
+        .import(&scene.answer("alice", "--grant"))
+        .exits(0)
+        .says(&["in the window of temp-clean"]);
+    let answered = of_it("approval-answered").remove(0).at;
+    assert!(answered < slot + EVERY, "the answer came too late to tell");
+    until("its end", || !of_it("run-ended").is_empty());
+    let applied = of_it("approved").remove(0).at % EVERY;
+    assert!(applied < 5_000, "applied {applied} ms after an opening");
+    let shown = node.keepwell(&["runs", "show", &run, "-o", "json"]);
+    assert_eq!(shown.report().applied.done, scene.old);
 }

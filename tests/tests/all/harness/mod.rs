@@ -5,6 +5,7 @@ mod daemon;
 mod node;
 mod places;
 mod program;
+mod time;
 mod tools;
 mod tree;
 mod turn;
@@ -16,6 +17,7 @@ pub(crate) use places::{bundles, checkout, guests};
 pub(crate) use program::{
     Output, keepwell, keepwell_as, keepwell_into, keepwell_typing, start, wait_for,
 };
+pub(crate) use time::{now_ms, rfc3339};
 pub(crate) use tools::{command, have};
 pub(crate) use tree::{Aged, Snapshot, age, snapshot};
 pub(crate) use turn::{alone, shared};
