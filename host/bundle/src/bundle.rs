@@ -1,17 +1,17 @@
 //! Bundles from first to last: a draft is built, signed, and opened against a trust file.
 
 use crate::component::{self, Scan};
+use crate::endorsement;
 use crate::envelope::{Envelope, PAYLOAD_MAX_BYTES, PAYLOAD_TYPE};
 use crate::error::BundleError;
-use crate::key::SecretKey;
+use crate::key::{PublicKey, SecretKey};
 use crate::layout::{self, Layers};
 use crate::statement::{ComponentInfo, Predicate, Statement};
-use crate::trust::Trust;
+use crate::trust::{Admission, Counted, Trust};
 use keepwell_model::grant::Signer;
 use keepwell_model::id::Digest;
 use keepwell_model::manifest::Manifest;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// What a publisher wants to ship.
 #[derive(Debug, Clone)]
@@ -81,11 +81,20 @@ impl Unsigned {
 
 /// Signs an existing bundle once more; the bundle's id stays. What is signed must be sound.
 pub fn add_signature(kwb: &[u8], key: &SecretKey) -> Result<Vec<u8>, BundleError> {
+    attach_signature(kwb, &key.public(), &key.sign(&pae(kwb)?))
+}
+
+/// As [`add_signature`], with a signature over [`pae`] that was made elsewhere and must verify.
+pub fn attach_signature(
+    kwb: &[u8],
+    public: &PublicKey,
+    signature: &[u8],
+) -> Result<Vec<u8>, BundleError> {
     let layers = layout::read(kwb)?;
     let mut envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
     let statement = Statement::parse(&envelope.payload)?;
     check_component(&statement, layers.component)?;
-    envelope.sign(key)?;
+    envelope.attach(public, signature)?;
     layout::write(Layers {
         envelope: &envelope.to_bytes()?,
         ..layers
@@ -106,17 +115,42 @@ pub struct Bundle {
     pub signer: Signer,
 }
 
+/// What a bundle is held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Against<'a> {
+    pub trust: &'a Trust,
+    /// The time, no earlier than any that is known to have been: keys end by it.
+    pub now_ms: u64,
+    /// The site's endorsement, where there is one.
+    pub endorsement: Option<&'a [u8]>,
+}
+
 /// Verifies, then reads: strict container, signatures over the exact payload, and only then the
-/// payload itself; last what its signer may sign.
-pub fn open(kwb: &[u8], trust: &Trust) -> Result<Bundle, BundleError> {
+/// payload itself; last what the trust file admits.
+pub fn open(kwb: &[u8], against: Against<'_>) -> Result<Bundle, BundleError> {
+    let Against { trust, now_ms, .. } = against;
     let layers = layout::read(kwb)?;
     let envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
-    let signers = verify(&envelope, trust)?;
+    let counted = trust.counted(&envelope, now_ms)?;
     let statement = Statement::parse(&envelope.payload)?;
     let scan = check_component(&statement, layers.component)?;
-    let signer = choose(signers, trust, &statement.predicate.manifest)?;
+    let id = Digest::of(&envelope.payload);
+    let what = Admission {
+        bundle: id,
+        component: statement.predicate.component.digest,
+        release: statement.predicate.release,
+        manifest: &statement.predicate.manifest,
+    };
+    let signer = trust.admit(what, &counted)?;
+    if trust.wants_endorsement(&signer) {
+        let counted = match against.endorsement {
+            Some(file) => trust.counted(&endorsement::of(file, id)?, now_ms)?,
+            None => Counted::new(),
+        };
+        trust.endorsed(&counted)?;
+    }
     Ok(Bundle {
-        id: Digest::of(&envelope.payload),
+        id,
         manifest: statement.predicate.manifest.clone(),
         component: layers.component.to_vec(),
         component_digest: statement.predicate.component.digest,
@@ -124,58 +158,6 @@ pub fn open(kwb: &[u8], trust: &Trust) -> Result<Bundle, BundleError> {
         scan,
         signer,
     })
-}
-
-/// The trusted signers whose signatures verify, each key once, however often it signed. One
-/// false signature under a trusted key refuses the bundle, whatever else it carries.
-fn verify(envelope: &Envelope, trust: &Trust) -> Result<Vec<Signer>, BundleError> {
-    if envelope.signatures.is_empty() {
-        return Err(BundleError::Unsigned);
-    }
-    let pae = envelope.pae();
-    let mut signers = BTreeMap::new();
-    for signed in &envelope.signatures {
-        let Some((name, key)) = trust.find(&signed.key_id) else {
-            continue;
-        };
-        if !signed.verifies(&key.public, &pae) {
-            return Err(BundleError::BadSignature {
-                signer: name.to_owned(),
-                key_id: signed.key_id.clone(),
-            });
-        }
-        signers.insert(signed.key_id.clone(), key.signer(name));
-    }
-    if signers.is_empty() {
-        return Err(BundleError::UnknownSigner {
-            key_ids: envelope
-                .signatures
-                .iter()
-                .map(|s| s.key_id.clone())
-                .collect(),
-        });
-    }
-    Ok(signers.into_values().collect())
-}
-
-/// The nearest signer that may sign this plugin, else why the nearest may not. Ordered by tier
-/// and name, never by the order in the file, which anybody can change.
-fn choose(
-    mut signers: Vec<Signer>,
-    trust: &Trust,
-    manifest: &Manifest,
-) -> Result<Signer, BundleError> {
-    signers.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
-    let mut first_refusal = None;
-    for signer in signers {
-        match trust.permits(&signer, manifest) {
-            Ok(()) => return Ok(signer),
-            Err(e) => {
-                first_refusal.get_or_insert(e);
-            }
-        }
-    }
-    Err(first_refusal.unwrap_or(BundleError::Unsigned))
 }
 
 /// The component is the one the statement names, imports what it says, and no more than the
@@ -246,8 +228,9 @@ pub fn pae(kwb: &[u8]) -> Result<Vec<u8>, BundleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::TrustedKey;
+    use crate::trust::{Rule, TrustedKey};
     use keepwell_model::grant::Tier;
+    use std::collections::BTreeMap;
 
     fn key(n: u8) -> SecretKey {
         SecretKey::generate([n; 32])
@@ -256,9 +239,13 @@ mod tests {
     fn trusting(n: u8) -> Trust {
         let key = TrustedKey {
             public: key(n).public(),
-            tier: Tier::Own,
-            names: vec!["*".into()],
-            capabilities: vec![],
+            not_after_ms: None,
+            rule: Some(Rule {
+                tier: Tier::Own,
+                names: vec!["*".into()],
+                capabilities: vec![],
+                max: BTreeMap::new(),
+            }),
         };
         let mut trust = Trust::default();
         trust.add("own", key).unwrap();
@@ -279,7 +266,15 @@ mod tests {
             envelope: &envelope,
             component,
         });
-        open(&kwb.unwrap(), &trusting(1)).unwrap_err()
+        open(
+            &kwb.unwrap(),
+            Against {
+                trust: &trusting(1),
+                now_ms: 0,
+                endorsement: None,
+            },
+        )
+        .unwrap_err()
     }
 
     fn statement(component: &[u8]) -> String {
@@ -313,7 +308,7 @@ mod tests {
         let mut envelope = signed("{}", &[1]);
         let twice = envelope.signatures[0].clone();
         envelope.signatures.push(twice);
-        assert_eq!(verify(&envelope, &trusting(1)).unwrap().len(), 1);
+        assert_eq!(trusting(1).counted(&envelope, 0).unwrap().len(), 1);
     }
 
     proptest::proptest! {

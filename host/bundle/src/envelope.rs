@@ -3,7 +3,7 @@
 //! Protocol and encoding: Dead Simple Signing Envelope 1.0 (secure-systems-lab/dsse).
 
 use crate::error::BundleError;
-use crate::key::{PublicKey, SecretKey};
+use crate::key::{PublicKey, SIGNATURE_MAX_BYTES, SecretKey};
 use crate::strict;
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ pub(crate) struct Envelope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
     pub(crate) key_id: String,
-    pub(crate) signature: [u8; 64],
+    pub(crate) signature: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,8 +74,8 @@ impl Envelope {
             let decoded = BASE64.decode(one.sig.as_bytes()).ok();
             signatures.push(Signed {
                 signature: decoded
-                    .and_then(|sig| sig.try_into().ok())
-                    .ok_or_else(|| damaged("a signature is not 64 bytes as base64"))?,
+                    .filter(|sig| sig.len() <= SIGNATURE_MAX_BYTES)
+                    .ok_or_else(|| damaged("a signature is not up to 72 bytes as base64"))?,
                 key_id: checked_id(one.keyid)
                     .ok_or_else(|| damaged("a key id is not 64 lower-case hex digits"))?,
             });
@@ -113,12 +113,29 @@ impl Envelope {
     /// Adds this key's signature, or puts it in the place of an earlier one by the same key. The
     /// order is by key id, so that the order of signing does not show.
     pub(crate) fn sign(&mut self, key: &SecretKey) -> Result<(), BundleError> {
-        let key_id = key.public().key_id();
+        self.attach(&key.public(), &key.sign(&self.pae()))
+    }
+
+    /// As [`Self::sign`], by a key that is elsewhere: an agent, a token, another program. What does
+    /// not verify is not attached.
+    pub(crate) fn attach(
+        &mut self,
+        public: &PublicKey,
+        signature: &[u8],
+    ) -> Result<(), BundleError> {
+        let key_id = public.key_id();
+        let one = Signed {
+            signature: public.normal(signature).unwrap_or_default(),
+            key_id: key_id.clone(),
+        };
+        if !one.verifies(public, &self.pae()) {
+            return Err(BundleError::BadSignature {
+                signer: public.to_string(),
+                key_id,
+            });
+        }
         self.signatures.retain(|one| one.key_id != key_id);
-        self.signatures.push(Signed {
-            signature: key.sign(&self.pae()),
-            key_id,
-        });
+        self.signatures.push(one);
         self.signatures.sort_by(|a, b| a.key_id.cmp(&b.key_id));
         BundleError::check_count("signatures", self.signatures.len(), SIGNATURES_MAX)
     }

@@ -2,6 +2,7 @@
 
 use crate::component::ComponentError;
 use keepwell_model::capability::Capability;
+use keepwell_model::id::Digest;
 use keepwell_model::manifest::BadManifest;
 use keepwell_model::words::printable;
 
@@ -23,6 +24,39 @@ pub enum BundleError {
          signing, get it again from its publisher"
     )]
     BadSignature { signer: String, key_id: String },
+    #[error("key {key_id} that signed the bundle is revoked: {reason}")]
+    KeyRevoked { key_id: String, reason: String },
+    #[error(
+        "key `{signer}` is past its `not-after` in trust.toml; its owner signs again with a newer one"
+    )]
+    KeyExpired { signer: String },
+    #[error("the {what} is revoked: {reason}")]
+    Revoked { what: &'static str, reason: String },
+    #[error(
+        "release {release} of `{plugin}` is older than {least}, the least that trust.toml lets run; \
+         get a newer one"
+    )]
+    TooOld {
+        plugin: String,
+        release: u64,
+        least: u64,
+    },
+    #[error(
+        "{have} of the {need} keys that must sign for `{signer}` have; another of them signs it with \
+         `keepwell bundle sign`"
+    )]
+    TooFewSigners {
+        signer: String,
+        have: usize,
+        need: usize,
+    },
+    #[error(
+        "{have} of the {need} endorsers that this site wants have endorsed the bundle; one of them \
+         does so with `keepwell bundle endorse`"
+    )]
+    NotEndorsed { have: usize, need: usize },
+    #[error("the endorsement is of bundle {found}, not of this one")]
+    OtherEndorsed { found: Digest },
     #[error("the bundle is damaged: {place}: {why}; get it again from its publisher")]
     Damaged { place: String, why: String },
     #[error(
@@ -46,12 +80,12 @@ pub enum BundleError {
     Draft { what: &'static str, why: String },
     #[error(
         "`{signer}` may not sign a plugin named `{plugin}`; \
-         hint: add `\"{plugin}\"` to `keys.{signer}.names` in trust.toml"
+         hint: add `\"{plugin}\"` to the `names` of `{signer}` in trust.toml"
     )]
     NameNotPermitted { signer: String, plugin: String },
     #[error(
         "`{signer}` may not sign a plugin that asks for `{capability}`; \
-         hint: add `\"{capability}\"` to `keys.{signer}.capabilities` in trust.toml"
+         hint: add `\"{capability}\"` to the `capabilities` of `{signer}` in trust.toml"
     )]
     CapabilityNotPermitted {
         signer: String,
@@ -66,6 +100,12 @@ impl BundleError {
             Self::Unsigned => "unsigned",
             Self::UnknownSigner { .. } => "unknown-signer",
             Self::BadSignature { .. } => "bad-signature",
+            Self::KeyRevoked { .. } => "key-revoked",
+            Self::KeyExpired { .. } => "key-expired",
+            Self::Revoked { .. } => "revoked",
+            Self::TooOld { .. } => "too-old",
+            Self::TooFewSigners { .. } => "too-few-signers",
+            Self::NotEndorsed { .. } | Self::OtherEndorsed { .. } => "not-endorsed",
             Self::Damaged { .. } => "damaged",
             Self::TooLarge { .. } => "too-large",
             Self::PayloadType { .. } => "payload-type",
@@ -74,6 +114,14 @@ impl BundleError {
             Self::Draft { .. } => "bad-draft",
             Self::NameNotPermitted { .. } | Self::CapabilityNotPermitted { .. } => "not-permitted",
         }
+    }
+
+    /// Whether it is refused because what vouched for it is trusted no more.
+    pub const fn is_revocation(&self) -> bool {
+        matches!(
+            self,
+            Self::KeyRevoked { .. } | Self::Revoked { .. } | Self::TooOld { .. }
+        )
     }
 
     pub(crate) fn damaged(place: &str, why: &(impl ToString + ?Sized)) -> Self {

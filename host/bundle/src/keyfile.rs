@@ -19,14 +19,14 @@ pub enum KeyFileError {
 }
 
 /// Writes a new file with mode 0600 and waits until it is on disk. An existing file stays.
-pub fn write_secret(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
+pub fn write_secret(path: &Path, pem: &str) -> Result<(), KeyFileError> {
     let write = || {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
-        file.write_all(key.to_pem().as_bytes())?;
+        file.write_all(pem.as_bytes())?;
         file.sync_all()
     };
     write().map_err(|source| KeyFileError::Write {
@@ -35,8 +35,12 @@ pub fn write_secret(path: &Path, key: &SecretKey) -> Result<(), KeyFileError> {
     })
 }
 
-/// Reads a key; refuses a file that its group or others may read.
-pub fn read_secret(path: &Path) -> Result<SecretKey, KeyFileError> {
+/// Reads a key; refuses a file that its group or others may read. The passphrase is asked for only if
+/// the key is encrypted.
+pub fn read_secret(
+    path: &Path,
+    passphrase: &mut dyn FnMut() -> Result<String, BadKey>,
+) -> Result<SecretKey, KeyFileError> {
     let failed = |source| KeyFileError::Read {
         path: path.to_owned(),
         source,
@@ -57,7 +61,7 @@ pub fn read_secret(path: &Path) -> Result<SecretKey, KeyFileError> {
     file.take(PEM_MAX_BYTES as u64)
         .read_to_string(&mut text)
         .map_err(failed)?;
-    SecretKey::from_pem(&text).map_err(|source| KeyFileError::Key {
+    SecretKey::from_pem_with(&text, passphrase).map_err(|source| KeyFileError::Key {
         path: path.to_owned(),
         source,
     })
@@ -67,16 +71,20 @@ pub fn read_secret(path: &Path) -> Result<SecretKey, KeyFileError> {
 mod tests {
     use super::*;
 
+    fn read(path: &Path) -> Result<SecretKey, KeyFileError> {
+        read_secret(path, &mut || Err(BadKey::Encrypted))
+    }
+
     #[test]
     fn written_once_and_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("publisher.pem");
         let key = SecretKey::generate([1; 32]);
-        write_secret(&path, &key).unwrap();
-        assert_eq!(read_secret(&path).unwrap().public(), key.public());
-        let again = write_secret(&path, &SecretKey::generate([2; 32]));
+        write_secret(&path, &key.to_pem().unwrap()).unwrap();
+        assert_eq!(read(&path).unwrap().public(), key.public());
+        let again = write_secret(&path, &SecretKey::generate([2; 32]).to_pem().unwrap());
         assert!(matches!(again, Err(KeyFileError::Write { .. })));
-        assert_eq!(read_secret(&path).unwrap().public(), key.public());
+        assert_eq!(read(&path).unwrap().public(), key.public());
     }
 
     #[cfg(unix)]
@@ -85,11 +93,11 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("publisher.pem");
-        write_secret(&path, &SecretKey::generate([1; 32])).unwrap();
+        write_secret(&path, &SecretKey::generate([1; 32]).to_pem().unwrap()).unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&path), 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let refused = read_secret(&path);
+        let refused = read(&path);
         assert!(matches!(
             refused,
             Err(KeyFileError::Open { mode: 0o640, .. })

@@ -4,9 +4,11 @@
 //! A `.kwb` is a deterministic ustar of an OCI image layout. Its first layer is a DSSE envelope
 //! whose payload, an in-toto statement, holds the plugin's manifest; its second is the component.
 
+mod agent;
 mod approver;
 mod bundle;
 mod component;
+mod endorsement;
 mod envelope;
 mod error;
 mod key;
@@ -19,15 +21,20 @@ mod strict;
 pub mod tar;
 mod trust;
 
+pub use agent::{AGENT_REPLY_MAX_BYTES, agent_key, agent_request, agent_signature};
 pub use approver::{
     ANSWER_MAX_BYTES, APPROVAL_TYPE, Approver, Approvers, ApproversError, BadApproverKey,
     parse_approver_key, sign_statement, verify_decision, with_ssh_signature,
 };
 pub use bundle::{
-    Bundle, Draft, Unsigned, UnverifiedInspection, add_signature, build, inspect, open, pae,
+    Against, Bundle, Draft, Unsigned, UnverifiedInspection, add_signature, attach_signature, build,
+    inspect, open, pae,
 };
 pub use component::{
     COMPONENT_MAX_BYTES, ComponentError, Import, Scan, check_against, encode, scan,
+};
+pub use endorsement::{
+    ENDORSEMENT_MAX_BYTES, ENDORSEMENT_TYPE, endorse, endorsement, endorsement_pae,
 };
 pub use envelope::{PAYLOAD_MAX_BYTES, PAYLOAD_TYPE, SIGNATURES_MAX};
 pub use error::BundleError;
@@ -40,4 +47,6 @@ pub use statement::{
     ComponentInfo, PREDICATE_TYPE, Predicate, RELEASE_MAX, STATEMENT_TYPE, Statement, Subject,
     SubjectDigest,
 };
-pub use trust::{Trust, TrustError, TrustedKey};
+pub use trust::{
+    Endorsement, Publisher, Revocable, Revoked, Rule, Step, Trust, TrustError, TrustedKey, explain,
+};

@@ -24,6 +24,9 @@ pub struct LockEntry {
     pub signer_name: String,
     /// Milliseconds since the Unix epoch.
     pub installed_ms: u64,
+    /// Why it runs no more, once what vouched for it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
     /// Each imported function, for example `keepwell:task/storage@0.1.0#walk`.
     pub imports: Vec<String>,
 }
@@ -59,6 +62,7 @@ impl LockEntry {
             signer: bundle.signer.key_id.clone(),
             signer_name: bundle.signer.name.clone(),
             installed_ms,
+            quarantined: None,
             imports: bundle.scan.imports.iter().flat_map(Import::lines).collect(),
         }
     }
@@ -153,6 +157,7 @@ mod tests {
             signer: "k".into(),
             signer_name: "own".into(),
             installed_ms: 5,
+            quarantined: None,
             imports: vec!["keepwell:task/core@0.1.0#log".into()],
         }
     }

@@ -200,7 +200,7 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// Strings as SSH writes them (RFC 4251 section 5): four bytes of length, then the bytes.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, len: usize) -> Result<&'a [u8], BadSsh> {
@@ -216,12 +216,12 @@ impl<'a> Reader<'a> {
         Ok(u32::from_be_bytes(bytes))
     }
 
-    fn string(&mut self) -> Result<&'a [u8], BadSsh> {
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], BadSsh> {
         let len = self.u32()?;
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    fn end(&self) -> Result<(), BadSsh> {
+    pub(crate) fn end(&self) -> Result<(), BadSsh> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -229,8 +229,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn put(out: &mut Vec<u8>, part: &[u8]) {
-    // Parts are a name of ours or a digest: at most 64 bytes.
+pub(crate) fn put(out: &mut Vec<u8>, part: &[u8]) {
+    // Nothing that is written here comes near four gigabytes.
     out.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend(part);
 }

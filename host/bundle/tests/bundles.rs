@@ -2,8 +2,8 @@
 
 mod fixture;
 
-use fixture::{draft, key, kwb, trust, trusting};
-use keepwell_bundle::{Trust, add_signature, build, inspect, open, pae};
+use fixture::{draft, key, kwb, open, trust, trusting};
+use keepwell_bundle::{Trust, add_signature, build, inspect, pae};
 use keepwell_model::id::Digest;
 
 fn code(kwb: &[u8], trust: &Trust) -> &'static str {

@@ -3,8 +3,10 @@
 #[expect(dead_code, reason = "each test file uses its own part of the fixture")]
 mod fixture;
 
-use fixture::{key, kwb};
-use keepwell_bundle::{SecretKey, pae, tar};
+use fixture::{draft, key, kwb};
+use keepwell_bundle::{
+    BadKey, PublicKey, SecretKey, add_signature, attach_signature, build, pae, tar,
+};
 use std::path::Path;
 use std::process::Output;
 
@@ -63,7 +65,7 @@ fn openssl_checks_the_signature() {
 fn openssl_and_we_read_each_other_s_keys() {
     let folder = tempfile::tempdir().unwrap();
     let ours = folder.path().join("ours.pem");
-    std::fs::write(&ours, key(1).to_pem()).unwrap();
+    std::fs::write(&ours, key(1).to_pem().unwrap()).unwrap();
     let Some(output) = run(
         folder.path(),
         "openssl",
@@ -78,7 +80,111 @@ fn openssl_and_we_read_each_other_s_keys() {
     let arguments = ["genpkey", "-algorithm", "ed25519"];
     let theirs = run(folder.path(), "openssl", &arguments).unwrap().stdout;
     let theirs = String::from_utf8(theirs).unwrap();
-    assert_eq!(SecretKey::from_pem(&theirs).unwrap().to_pem(), theirs);
+    assert_eq!(
+        SecretKey::from_pem(&theirs).unwrap().to_pem().unwrap(),
+        theirs
+    );
+}
+
+/// Keys on P-256 go both ways, and openssl agrees with the signature, which is the same each time.
+#[test]
+fn openssl_and_we_agree_on_p256() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    let genpkey = "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256";
+    let Some(made) = run(folder.path(), "openssl", &words(genpkey)) else {
+        return;
+    };
+    write("k.pem", &made.stdout);
+    let key = SecretKey::from_pem(std::str::from_utf8(&made.stdout).unwrap()).unwrap();
+    let theirs = run(folder.path(), "openssl", &words("pkey -in k.pem -pubout"));
+    let theirs = String::from_utf8(theirs.unwrap().stdout).unwrap();
+    assert_eq!(key.public().to_pem(), theirs);
+    assert_eq!(PublicKey::from_pem(&theirs).unwrap(), key.public());
+    assert_eq!(
+        key.public().to_string().parse::<PublicKey>().unwrap(),
+        key.public()
+    );
+    let ours = key.to_pem().unwrap();
+    write("again.pem", ours.as_bytes());
+    let again = run(
+        folder.path(),
+        "openssl",
+        &words("pkey -in again.pem -pubout"),
+    );
+    assert_eq!(again.unwrap().stdout, theirs.as_bytes());
+
+    let unsigned = build(&draft()).unwrap();
+    let bytes = unsigned.sign(&key).unwrap();
+    assert_eq!(bytes, unsigned.sign(&key).unwrap());
+    let signed = pae(&bytes).unwrap();
+    write("pae.bin", &signed);
+    write("k.pub", theirs.as_bytes());
+    write("sig", &signature(&bytes));
+    let verify = "dgst -sha256 -verify k.pub -signature sig pae.bin";
+    let output = run(folder.path(), "openssl", &words(verify)).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // What openssl signs is attached, in its one normal spelling; what it did not sign is not.
+    let sign = "dgst -sha256 -sign k.pem -out theirs.sig pae.bin";
+    assert!(
+        run(folder.path(), "openssl", &words(sign))
+            .unwrap()
+            .status
+            .success()
+    );
+    let theirs = std::fs::read(folder.path().join("theirs.sig")).unwrap();
+    let both = add_signature(&bytes, &fixture::key(1)).unwrap();
+    let attached = attach_signature(&both, &key.public(), &theirs).unwrap();
+    assert_eq!(
+        attach_signature(&attached, &key.public(), &theirs).unwrap(),
+        attached
+    );
+    for bad in [&theirs[..theirs.len() - 1], b"", &[0; 72]] {
+        let error = attach_signature(&both, &key.public(), bad).unwrap_err();
+        assert_eq!(error.code(), "bad-signature");
+    }
+}
+
+/// A key that openssl encrypted is read with its passphrase, and one of ours by openssl.
+#[test]
+fn encrypted_keys_go_both_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    for kind in [
+        "-algorithm ed25519",
+        "-algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+    ] {
+        let genpkey = format!("genpkey {kind} -aes-256-cbc -pass pass:secret");
+        let Some(made) = run(folder.path(), "openssl", &words(&genpkey)) else {
+            return;
+        };
+        let theirs = String::from_utf8(made.stdout).unwrap();
+        let with = |pass: &str| {
+            let pass = pass.to_owned();
+            SecretKey::from_pem_with(&theirs, &mut || Ok(pass.clone()))
+        };
+        let key = with("secret").unwrap();
+        assert_eq!(with("other").unwrap_err(), BadKey::Passphrase);
+        assert_eq!(SecretKey::from_pem(&theirs).unwrap_err(), BadKey::Encrypted);
+        write(
+            "ours.pem",
+            &key.to_encrypted_pem("secret too", [7; 32]).unwrap(),
+        );
+        let read = [
+            "pkey",
+            "-in",
+            "ours.pem",
+            "-passin",
+            "pass:secret too",
+            "-pubout",
+        ];
+        let read = run(folder.path(), "openssl", &read).unwrap();
+        assert_eq!(read.stdout, key.public().to_pem().as_bytes(), "{kind}");
+    }
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
 }
 
 #[test]

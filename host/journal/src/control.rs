@@ -128,6 +128,7 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         | Event::PluginInstalled { .. }
         | Event::PluginRemoved { .. }
         | Event::PluginRefused { .. }
+        | Event::PluginQuarantined { .. }
         | Event::TrustChanged { .. }
         | Event::DaemonStarted { .. }
         | Event::DaemonEnded

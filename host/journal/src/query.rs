@@ -195,6 +195,7 @@ fn about(event: &Event, name: &str) -> bool {
         Event::NodeCreated { .. }
         | Event::PluginRemoved { .. }
         | Event::PluginRefused { .. }
+        | Event::PluginQuarantined { .. }
         | Event::TrustChanged { .. }
         | Event::TaskPaused { .. }
         | Event::TaskResumed { .. }

@@ -1,5 +1,6 @@
 //! The maintenance host: pipeline and command line. See `pipeline` for one run from left to right.
 
+mod agent;
 pub mod api;
 pub mod cargo;
 pub mod cli;

@@ -105,18 +105,20 @@ impl Node {
         }
     }
 
-    /// Reads configuration and trust again; what is bad is told and changes nothing.
+    /// Reads trust and configuration again. A trust file that can be read holds from now on, whatever
+    /// else is wrong: a key that was revoked must not stay because a task's file has a mistake, or
+    /// because that task's plugin is what was revoked. Of the rest what is bad is told and changes
+    /// nothing.
     pub fn reload(&mut self) -> Result<()> {
+        self.reload_trust()?;
         let config = load(&self.dir)?;
-        let trust = plugins::trust(&self.dir)?;
-        let problems = crate::config::check_all(&self.dir, &config, &trust);
+        let problems = crate::config::check_all(&self.dir, &config, &self.trust);
         if !problems.is_empty() {
             return Err(crate::config::bad(problems));
         }
         let approvers = approvers(&self.dir)?;
         let roles = resolve_roles(&self.dir, &config)?;
         self.config = Arc::new(config);
-        self.trust = Arc::new(trust);
         self.approvers = Arc::new(approvers);
         self.roles = Arc::new(roles);
         Ok(())
@@ -130,6 +132,17 @@ impl Node {
 
     pub fn reader(&self) -> Result<Reader> {
         Ok(self.journal.reader()?)
+    }
+
+    /// An installed plugin that the trust file admits now.
+    pub fn plugin(&self, wanted: &str) -> Result<plugins::Installed> {
+        plugins::open(&self.dir, &self.trust, self.latest_ms()?, wanted)
+    }
+
+    /// The time by which keys end: never earlier than what the journal has seen.
+    pub fn latest_ms(&self) -> Result<u64> {
+        let newest = self.reader()?.newest_ms()?.unwrap_or_default();
+        Ok(self.clock.now_ms().max(newest))
     }
 
     /// Why this machine's clock cannot be believed.
@@ -211,4 +224,36 @@ fn own_peer() -> Peer {
 /// `uid:0`: the user the kernel says this process belongs to.
 pub fn actor() -> String {
     format!("uid:{}", rustix::process::getuid().as_raw())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node_dir::write_file;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Keys end by the latest time that is known, and not by a clock that somebody has turned back.
+    #[test]
+    fn a_clock_that_is_set_back_lets_no_ended_key_in() {
+        const TEN_YEARS_MS: u64 = 10 * 365 * 86_400_000;
+        let scratch = tempfile::tempdir().unwrap();
+        let dir = NodeDir::new(scratch.path().join("node"));
+        dir.create().unwrap();
+        write_file(&dir.config_file(), b"[node]\nname = \"n\"\n", 0o644).unwrap();
+        let key = NodeKey::generate([7; 32]);
+        let hex = data_encoding::HEXLOWER.encode(&key.to_bytes());
+        write_file(&dir.node_key(), hex.as_bytes(), 0o600).unwrap();
+        drop(Journal::create(&dir.state(), "n/test", &key).unwrap());
+        let today = 1_800_000_000_000;
+        let hand = Arc::new(AtomicU64::new(today));
+        let mut node = Node::open(dir).unwrap();
+        node.clock = Clock::set_by(&hand);
+        let entry = node.record(None, Event::DaemonEnded);
+        node.journal.commit(entry).unwrap();
+        hand.store(today - TEN_YEARS_MS, Ordering::Relaxed);
+        assert_eq!(node.latest_ms().unwrap(), today);
+        assert!(plugins::latest_ms(&node.dir) >= today);
+        hand.store(today + 5, Ordering::Relaxed);
+        assert_eq!(node.latest_ms().unwrap(), today + 5);
+    }
 }

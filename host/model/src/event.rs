@@ -109,6 +109,13 @@ pub enum Event {
         source: String,
         reason: String,
     },
+    /// What vouched for an installed bundle was revoked: it runs no more.
+    PluginQuarantined {
+        plugin: String,
+        version: String,
+        bundle: Digest,
+        why: String,
+    },
     TrustChanged {
         change: String,
         key_id: String,
@@ -427,6 +434,7 @@ impl Event {
             Self::PluginInstalled { .. } => "plugin-installed",
             Self::PluginRemoved { .. } => "plugin-removed",
             Self::PluginRefused { .. } => "plugin-refused",
+            Self::PluginQuarantined { .. } => "plugin-quarantined",
             Self::TrustChanged { .. } => "trust-changed",
             Self::TaskPaused { .. } => "task-paused",
             Self::TaskResumed { .. } => "task-resumed",
@@ -514,6 +522,7 @@ impl Event {
             | Self::PluginInstalled { .. }
             | Self::PluginRemoved { .. }
             | Self::PluginRefused { .. }
+            | Self::PluginQuarantined { .. }
             | Self::TrustChanged { .. }
             | Self::TaskPaused { .. }
             | Self::TaskResumed { .. }

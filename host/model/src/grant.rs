@@ -2,7 +2,10 @@
 //! granted. Decided here, purely; enforced in the sandbox and by the actuators.
 
 mod config;
+mod most;
 mod state;
+
+pub use most::Most;
 
 pub use config::{
     ConfigReadGrant, ConfigReadRule, ConfigWriteGrant, ConfigWriteRule, MAX_CHANGES_CEILING,
@@ -19,6 +22,7 @@ use crate::param::Param;
 use crate::store::StoreConfig;
 use crate::units::{Bytes, Share, Span};
 use crate::words::Refusal;
+use most::{Bounds, wider};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -81,10 +85,16 @@ pub struct ShardsRule {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signer {
     pub key_id: String,
+    /// Key ids of the others that counted, where the trust file wants several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// As the trust file names it.
     pub name: String,
     pub tier: Tier,
     pub capabilities: Vec<Capability>,
+    /// Budgets that no grant may exceed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub max: BTreeMap<Capability, Most>,
 }
 
 #[derive(
@@ -284,7 +294,7 @@ pub fn decide(facts: Facts<'_>) -> Result<Grant, Denial> {
             .map(|rule| config_write(rule, facts.params))
             .transpose()?,
         state: (facts.rule.state.as_ref())
-            .map(|rule| state::state(rule, facts.info))
+            .map(|rule| state::state(facts, rule))
             .transpose()?,
         limits: facts.limits.clone(),
     })
@@ -317,13 +327,14 @@ fn clean(facts: Facts<'_>, rule: &CleanRule) -> Result<CleanGrant, Denial> {
             ),
         ));
     }
-    if let Some(request) = facts.info.asks(Capability::StorageClean) {
-        if let Some(most) = request.max_files.filter(|most| budget.max_files > *most) {
-            return Err(wider("grant.storage-clean.max-files", "max-files", most));
-        }
-        if let Some(most) = request.max_bytes.filter(|most| budget.max_bytes > *most) {
-            return Err(wider("grant.storage-clean.max-bytes", "max-bytes", most));
-        }
+    let bounds = Bounds::of(facts, Capability::StorageClean);
+    if let Some(bound) = bounds.files.filter(|it| budget.max_files > it.most) {
+        let place = "grant.storage-clean.max-files";
+        return Err(wider(facts, place, "max-files", bound));
+    }
+    if let Some(bound) = bounds.bytes.filter(|it| budget.max_bytes > it.most) {
+        let place = "grant.storage-clean.max-bytes";
+        return Err(wider(facts, place, "max-bytes", bound));
     }
     let protect = facts
         .protect
@@ -336,14 +347,6 @@ fn clean(facts: Facts<'_>, rule: &CleanRule) -> Result<CleanGrant, Denial> {
         protect,
         budget,
     })
-}
-
-fn wider(place: &str, key: &str, most: impl std::fmt::Display) -> Denial {
-    Denial::new(
-        place,
-        format!("`{key}` is wider than the plugin's own request of {most}"),
-    )
-    .hint(format!("set `{key}` to at most {most}"))
 }
 
 fn shards(facts: Facts<'_>, rule: &ShardsRule) -> Result<ShardsGrant, Denial> {
@@ -362,8 +365,15 @@ fn shards(facts: Facts<'_>, rule: &ShardsRule) -> Result<ShardsGrant, Denial> {
     if stores.is_empty() {
         return Err(Denial::new("grant.shards.stores", "no store is named"));
     }
+    // What the operator leaves open is closed by what the plugin may have at most.
+    let bound = Bounds::of(facts, Capability::Shards).bytes;
+    if let (Some(bytes), Some(bound)) = (rule.max_bytes, bound)
+        && bytes > bound.most
+    {
+        return Err(wider(facts, "grant.shards.max-bytes", "max-bytes", bound));
+    }
     let budget = ScrubBudget {
-        max_bytes: rule.max_bytes,
+        max_bytes: rule.max_bytes.or(bound.map(|it| it.most)),
         max_shards: rule.max_shards,
         max_time: rule.max_time,
     };

@@ -356,6 +356,7 @@ impl Report {
             | Event::PluginInstalled { .. }
             | Event::PluginRemoved { .. }
             | Event::PluginRefused { .. }
+            | Event::PluginQuarantined { .. }
             | Event::TrustChanged { .. }
             | Event::TaskPaused { .. }
             | Event::TaskResumed { .. }

@@ -72,6 +72,7 @@ const VERBS: &[(&str, Needs)] = &[
     ("bundle keygen DIR", Needs::Nothing),
     ("bundle build FILE --publisher p --key FILE", Needs::Nothing),
     ("bundle sign FILE --key FILE", Needs::Nothing),
+    ("bundle endorse FILE --key FILE", Needs::Nothing),
     ("bundle verify /dev/null", Needs::Write),
     ("bundle inspect /dev/null", Needs::Nothing),
     ("bundle pae /dev/null", Needs::Nothing),
@@ -80,7 +81,9 @@ const VERBS: &[(&str, Needs)] = &[
         "trust add other ed25519:9DGrzVxUUL4BsZmhQougzC/hZp6I51jhgr+JEudd8HE= --names x",
         Needs::Write,
     ),
-    ("trust revoke hostile", Needs::Write),
+    ("trust remove hostile", Needs::Write),
+    ("trust revoke hostile --reason why", Needs::Write),
+    ("trust explain hostile", Needs::Read),
     (
         "trust rotate hostile ed25519:9DGrzVxUUL4BsZmhQougzC/hZp6I51jhgr+JEudd8HE=",
         Needs::Write,
@@ -333,7 +336,7 @@ fn comments_in_the_trust_file_stay() {
     assert_eq!(other["names"][0], "x-*");
     assert!(std::fs::read_to_string(&file).unwrap().starts_with(&mine));
     node.keepwell(&add).exits(2);
-    node.keepwell(&["trust", "revoke", "other"]).exits(0);
+    node.keepwell(&["trust", "remove", "other"]).exits(0);
     assert_eq!(
         std::fs::read_to_string(&file).unwrap().trim_end(),
         mine.trim_end()

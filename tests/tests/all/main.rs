@@ -31,5 +31,6 @@ mod steering;
 mod stores;
 mod tidy;
 mod transcripts;
+mod trust;
 mod wat;
 mod windows;

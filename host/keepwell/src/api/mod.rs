@@ -10,6 +10,7 @@ mod perform;
 mod plugins;
 mod request;
 mod steering;
+mod trust;
 
 pub use approvals::{all_waiting, waiting};
 pub use client::Client;
@@ -18,6 +19,7 @@ pub use perform::{cancel, find_run, perform};
 pub use plugins::installed_event;
 pub use request::{Answer, Control, Less, MakeBaseline, Request, Target};
 pub use steering::{Said, begun};
+pub use trust::enforce;
 
 use crate::error::Result;
 use crate::node_dir::NodeDir;

@@ -3,9 +3,10 @@
 use super::approvals::{answer, import};
 use super::baseline::baseline;
 use super::controls;
-use super::plugins::{install, remove, trust};
+use super::plugins::{install, remove};
 use super::request::{Answer, Request};
 use super::steering;
+use super::trust::trust;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node_dir::make_private_dir;
@@ -103,8 +104,12 @@ pub fn perform(
         Request::Install {
             source,
             bundle,
+            endorsement,
             upgrade,
-        } => install(node, Path::new(&source), &bundle, upgrade),
+        } => {
+            let source = Path::new(&source);
+            install(node, source, &bundle, endorsement.as_deref(), upgrade)
+        }
         Request::Remove { plugin } => remove(node, &plugin),
         Request::Trust { name, change } => trust(node, &name, change),
         Request::Answer {

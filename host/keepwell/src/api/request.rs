@@ -101,6 +101,9 @@ pub enum Request {
         source: String,
         /// The bundle, base64.
         bundle: String,
+        /// The site's endorsement of it, base64.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        endorsement: Option<String>,
         upgrade: bool,
     },
     Remove {
@@ -183,7 +186,11 @@ impl Request {
             Self::Remove { .. } => "plugin remove",
             Self::Trust { change, .. } => match change {
                 Target::Add { .. } => "trust add",
-                Target::Revoke => "trust revoke",
+                Target::Remove => "trust remove",
+                Target::Revoke { .. }
+                | Target::RevokeKeyId { .. }
+                | Target::RevokeBundle { .. }
+                | Target::RevokeComponent { .. } => "trust revoke",
                 Target::Rotate { .. } => "trust rotate",
             },
             Self::Checkpoint => "audit checkpoint",
@@ -235,7 +242,24 @@ pub enum Target {
         names: Vec<String>,
         capabilities: Vec<keepwell_model::capability::Capability>,
     },
-    Revoke,
+    /// Trust this key no longer; it may be added again.
+    Remove,
+    /// Of the key of that name; whoever adds it again is refused.
+    Revoke {
+        reason: String,
+    },
+    /// The name is a key id.
+    RevokeKeyId {
+        reason: String,
+    },
+    /// The name is a bundle's id.
+    RevokeBundle {
+        reason: String,
+    },
+    /// The name is a component's digest.
+    RevokeComponent {
+        reason: String,
+    },
     Rotate {
         public: String,
     },

@@ -269,7 +269,7 @@ fn sign(
     let statement = Statement::new(&parsed, answer, clock::now_ms(), reason);
     let signed = match (key, ssh_key) {
         (Some(key), _) => {
-            let secret = keepwell_bundle::read_secret(key).map_err(|e| Error::usage(chain(&e)))?;
+            let secret = super::keys::read(key)?;
             keepwell_bundle::sign_statement(&statement, &secret)
                 .map_err(|e| Error::failed(chain(&e)))?
         }

@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, write_file};
 use crate::plugins;
 use crate::show;
-use keepwell_bundle::{PublicKey, Trust, TrustedKey};
+use keepwell_bundle::{Against, PublicKey, Rule, Trust, TrustedKey};
 use keepwell_journal::{Journal, NodeKey};
 use keepwell_model::capability::Capability;
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Tier;
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::state::Exit;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -107,8 +107,13 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     let mut opened = vec![];
     for file in &found {
         let bytes = plugins::read_bundle(file)?;
+        let against = Against {
+            trust: &trust,
+            now_ms: clock::now_ms(),
+            endorsement: None,
+        };
         let bundle =
-            keepwell_bundle::open(&bytes, &trust).map_err(|e| plugins::refused(file, &e))?;
+            keepwell_bundle::open(&bytes, against).map_err(|e| plugins::refused(file, &e))?;
         opened.push((bytes, bundle));
     }
     dir.create()?;
@@ -128,7 +133,7 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     journal.commit(record(Event::NodeCreated { node: name.clone() }))?;
     let mut installed = vec![];
     for (bytes, bundle) in opened {
-        plugins::install(&dir, &key, &bytes, &bundle, clock::now_ms())?;
+        plugins::install(&dir, &key, (&bytes, None), &bundle, clock::now_ms())?;
         journal.commit(record(crate::api::installed_event(&bundle)))?;
         show::say(&format!(
             "installed {}@{}",
@@ -217,9 +222,13 @@ fn trust(bundles: &Option<PathBuf>) -> Result<Trust> {
         })?;
         let key = TrustedKey {
             public,
-            tier: Tier::Own,
-            names: vec!["*".into()],
-            capabilities: Capability::ALL.to_vec(),
+            not_after_ms: None,
+            rule: Some(Rule {
+                tier: Tier::Own,
+                names: vec!["*".into()],
+                capabilities: Capability::ALL.to_vec(),
+                max: BTreeMap::new(),
+            }),
         };
         trust
             .add("bundled", key)

@@ -11,6 +11,7 @@ mod daemon;
 mod doctor;
 mod findings;
 mod init;
+mod keys;
 mod measure;
 mod plugin;
 mod quarantine;

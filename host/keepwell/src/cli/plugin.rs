@@ -191,6 +191,8 @@ fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
     let answer = global.ask(Request::Install {
         source: file.display().to_string(),
         bundle: data_encoding::BASE64.encode(&bytes),
+        endorsement: plugins::endorsement_of(file, None)?
+            .map(|bytes| data_encoding::BASE64.encode(&bytes)),
         upgrade,
     })?;
     global.show(&answer);
@@ -224,7 +226,7 @@ fn list(global: &Global) -> Result<Exit> {
 fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
     let dir = global.dir();
     let trust = plugins::trust(&dir)?;
-    let plugin = plugins::open(&dir, &trust, wanted)?;
+    let plugin = plugins::open(&dir, &trust, plugins::latest_ms(&dir), wanted)?;
     let manifest = &plugin.bundle.manifest;
     let config = crate::config::load(&dir)?;
     let granted = |task: &str, capability: Capability| {

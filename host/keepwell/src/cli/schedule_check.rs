@@ -116,13 +116,13 @@ fn grants(dir: &NodeDir, config: &Config) -> Result<Vec<Problem>> {
         .values()
         .flat_map(|doc| doc.file.slots.values());
     let named: BTreeSet<&TaskName> = slots.flat_map(|slot| &slot.tasks).collect();
-    let trust = plugins::trust(dir)?;
+    let (trust, now_ms) = (plugins::trust(dir)?, plugins::latest_ms(dir));
     let mut problems = vec![];
     for task in config.tasks.values() {
         if task.file.schedule.is_none() && !named.contains(&task.name) {
             continue;
         }
-        match plugins::open(dir, &trust, &task.file.plugin) {
+        match plugins::open(dir, &trust, now_ms, &task.file.plugin) {
             Ok(plugin) => {
                 problems.extend(check_task(config, task, &plugin).err().unwrap_or_default());
             }

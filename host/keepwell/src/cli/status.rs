@@ -43,6 +43,8 @@ struct Status {
     unfinished_runs: usize,
     quarantine: Quarantine,
     last_runs: Vec<RunRow>,
+    /// Installed plugins that run no more, because what vouched for them was revoked.
+    revoked_plugins: Vec<String>,
     /// Runs for which the glass was broken, and that nobody else has looked at.
     glass_broken: Vec<BrokenRun>,
     /// Why nothing is changed just now.
@@ -70,7 +72,7 @@ struct Quarantine {
     bytes: u64,
 }
 
-/// Exits 3 when the newest run failed, changes are stopped, or a glass is broken.
+/// Exits 3 when the newest run failed, changes are stopped, a glass is broken or a plugin was revoked.
 pub(super) fn status(global: &Global) -> Result<Exit> {
     let dir = global.dir();
     let config = config::load(&dir)?;
@@ -81,7 +83,9 @@ pub(super) fn status(global: &Global) -> Result<Exit> {
         .last_runs
         .first()
         .is_some_and(|r| matches!(r.state, RunState::Failed | RunState::Limited));
-    let loud = status.changes_stopped.is_some() || !status.glass_broken.is_empty();
+    let loud = status.changes_stopped.is_some()
+        || !status.glass_broken.is_empty()
+        || !status.revoked_plugins.is_empty();
     Ok(if bad || loud {
         Exit::Warned
     } else {
@@ -102,12 +106,18 @@ fn look(global: &Global, dir: &NodeDir, config: &Config, reader: &Reader) -> Res
     let kept = pipeline::kept(config);
     let mut glass_broken = pipeline::broken(reader)?;
     glass_broken.retain(|b| b.glass.acknowledged.is_none());
+    let lock = plugins::lock(dir)?;
+    let aside = lock.entries().iter().filter_map(|entry| {
+        let why = entry.quarantined.as_ref()?;
+        Some(format!("{}@{}: {why}", entry.name, entry.version))
+    });
     Ok(Status {
+        revoked_plugins: aside.collect(),
         glass_broken,
         changes_stopped: pipeline::low(dir),
         node: config.node_name(),
         tasks: config.tasks.len(),
-        plugins: plugins::lock(dir)?.entries().len(),
+        plugins: lock.entries().len(),
         roots: config.node.roots.len(),
         stores: config.node.stores.len(),
         daemon: Client::connect(dir)?.is_some(),
@@ -169,6 +179,9 @@ fn lines(status: &Status) -> String {
     let mut text = String::new();
     for one in &status.glass_broken {
         let _ = writeln!(text, "{}", super::break_glass::loud(one));
+    }
+    for one in &status.revoked_plugins {
+        let _ = writeln!(text, "PLUGIN IN QUARANTINE: {one}");
     }
     if let Some(why) = &status.changes_stopped {
         let _ = writeln!(text, "NOTHING IS CHANGED: {why}");

@@ -300,7 +300,7 @@ pub(super) fn granted(
     task: &Task,
 ) -> Result<Grant> {
     let trust = plugins::trust(dir)?;
-    let plugin = plugins::open(dir, &trust, &task.file.plugin)?;
+    let plugin = plugins::open(dir, &trust, plugins::latest_ms(dir), &task.file.plugin)?;
     config::check_task(config, task, &plugin).map_err(config::bad)
 }
 

@@ -69,8 +69,9 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
 /// All that is wrong with a configuration that could be read: every name, glob, layout and grant.
 pub fn check_all(dir: &NodeDir, config: &Config, trust: &Trust) -> Vec<Problem> {
     let mut problems = check_node(config);
+    let now_ms = crate::plugins::latest_ms(dir);
     for task in config.tasks.values() {
-        match crate::plugins::open(dir, trust, &task.file.plugin) {
+        match crate::plugins::open(dir, trust, now_ms, &task.file.plugin) {
             Ok(plugin) => {
                 problems.extend(check_task(config, task, &plugin).err().unwrap_or_default());
             }

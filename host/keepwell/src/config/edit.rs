@@ -81,6 +81,32 @@ impl Edited {
         Ok(list.is_none_or(Array::is_empty))
     }
 
+    /// Adds a table to the end of an array of tables, `[[of.this.kind]]`, which is made when it is not
+    /// there.
+    pub fn append(&mut self, place: &[&str], pairs: &[(&str, &str)]) -> Result<()> {
+        let wrong = self.wrong(place, "an array of tables");
+        let (table, key) = self.table(place)?;
+        let empty = || Item::ArrayOfTables(toml_edit::ArrayOfTables::new());
+        let item = table.entry(key).or_insert_with(empty);
+        let tables = item.as_array_of_tables_mut().ok_or(wrong)?;
+        let mut one = Table::new();
+        for (key, value) in pairs {
+            one.insert(key, toml_edit::value(*value));
+        }
+        tables.push(one);
+        // A bare `[revoked]` above them would say nothing.
+        if let Some((_, way)) = place.split_last()
+            && let Some(table) = self
+                .document
+                .get_mut(way.first().copied().unwrap_or_default())
+            && let Some(table) = table.as_table_mut()
+            && way.len() == 1
+        {
+            table.set_implicit(true);
+        }
+        Ok(())
+    }
+
     fn list<'a>(&'a mut self, place: &[&'a str]) -> Result<&'a mut Array> {
         let wrong = self.wrong(place, "a list");
         let (table, key) = self.table(place)?;

@@ -158,6 +158,20 @@ impl Running {
         next
     }
 
+    /// Of tasks that may not run any more.
+    pub(super) fn stop_tasks(&self, tasks: &[String], why: &str) {
+        for piece in self.work().under_way.values() {
+            if piece
+                .what
+                .task
+                .as_ref()
+                .is_some_and(|task| tasks.contains(task))
+            {
+                piece.brake.pull(RunState::Cancelled, why, None);
+            }
+        }
+    }
+
     /// The next slot is due and may not wait.
     pub(super) fn stop_for_next(&self, schedule: &str) {
         for piece in self.work().under_way.values() {

@@ -57,6 +57,22 @@ impl Shared {
             zone_table: zone_table_version().to_owned(),
         };
         node.journal.commit(node.record(None, event))?;
+        // Trust may have been narrowed while no daemon ran.
+        self.enforce(&node)
+    }
+
+    /// What is revoked runs no more: it goes into quarantine, and what is under way of it stops.
+    fn enforce(&self, node: &Node) -> Result<()> {
+        for entry in api::enforce(node, &node.trust)? {
+            tracing::error!("plugin {}@{} is in quarantine", entry.name, entry.version);
+        }
+        let lock = crate::plugins::lock(&node.dir)?;
+        let aside = |plugin: &str| lock.find(plugin).is_some_and(|it| it.quarantined.is_some());
+        let tasks = node.config.tasks.values();
+        let tasks = tasks.filter(|task| aside(&task.file.plugin));
+        let tasks: Vec<String> = tasks.map(|task| task.name.to_string()).collect();
+        let why = "its plugin is revoked and in quarantine";
+        self.running.stop_tasks(&tasks, why);
         Ok(())
     }
 
@@ -82,6 +98,12 @@ impl Shared {
             None => node.acting_alone(),
         };
         let result = fresh.reload();
+        // A trust file that could be read holds, whatever became of the rest.
+        self.node
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .trust = Arc::clone(&fresh.trust);
+        let enforced = self.enforce(&fresh);
         let refused = result.as_ref().err().map(|e| {
             let places = e.places.iter().map(|p| format!("{}: {p}", p.file));
             std::iter::once(e.message.clone())
@@ -91,6 +113,7 @@ impl Shared {
         });
         let record = fresh.record(None, Event::ConfigReloaded { refused });
         fresh.journal.commit(record)?;
+        enforced?;
         result?;
         let tasks = fresh.config.tasks.len();
         *self.node.write().unwrap_or_else(PoisonError::into_inner) = fresh.acting_alone();
@@ -162,6 +185,8 @@ impl Shared {
         if changes_trust {
             let mut node = self.node.write().unwrap_or_else(PoisonError::into_inner);
             node.reload_trust()?;
+            drop(node);
+            self.enforce(&self.node())?;
         }
         // What was asked for is done, or not: that the journal cannot be read now changes neither.
         if let Err(e) = self.scheduler.changed(&self.node(), &self.running) {

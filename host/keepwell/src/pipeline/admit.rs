@@ -2,7 +2,6 @@
 
 use super::{Admitted, Due, Halt, SealedPlan};
 use crate::node::Node;
-use crate::plugins;
 use keepwell_journal::{PAUSED, SKIP_NEXT};
 use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Grant;
@@ -40,8 +39,8 @@ pub(super) fn admit<'a>(node: &Node, due: Due<'a>) -> Result<Admitted<'a>, Halt>
             None,
         ));
     }
-    let plugin =
-        plugins::open(&node.dir, &node.trust, &due.task.file.plugin).map_err(Halt::failed)?;
+    let wanted = &due.task.file.plugin;
+    let plugin = node.plugin(wanted).map_err(Halt::failed)?;
     Ok(Admitted { due, plugin })
 }
 

@@ -194,7 +194,7 @@ pub(super) fn planned_again<'a>(
     let task = node.config.task(&report.task)?;
     let path = node.dir.run(report.run).join("plan.jsonl");
     let plan = SealedPlan::reopen(&path, digest)?;
-    let plugin = crate::plugins::open(&node.dir, &node.trust, &task.file.plugin)?;
+    let plugin = node.plugin(&task.file.plugin)?;
     let grant =
         crate::config::check_task(&node.config, task, &plugin).map_err(crate::config::bad)?;
     let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle)?;

@@ -28,6 +28,8 @@ fn ask(capability: Capability) -> Request {
 fn signer(capabilities: &[Capability]) -> Signer {
     Signer {
         key_id: "k".into(),
+        also: vec![],
+        max: BTreeMap::new(),
         name: "own".into(),
         tier: Tier::Own,
         capabilities: capabilities.to_vec(),
@@ -77,6 +79,10 @@ fn decide_needs(
     may: &[Capability],
     held: &GrantTable,
 ) -> Result<Grant, Denial> {
+    decide_signed(needs, &signer(may), held)
+}
+
+fn decide_signed(needs: Vec<Request>, signer: &Signer, held: &GrantTable) -> Result<Grant, Denial> {
     let info = TaskInfo {
         name: "t".into(),
         description: String::new(),
@@ -99,7 +105,7 @@ fn decide_needs(
         version: "1.0.0",
         component: Digest::of(b""),
         info: &info,
-        signer: &signer(may),
+        signer,
         rule: held,
         limits: &Limits::default(),
         roots: &roots,
@@ -156,6 +162,55 @@ proptest! {
             Err(denial) => prop_assert!(denial.place.starts_with("grant.state.max-")),
         }
     }
+}
+
+proptest! {
+    /// No budget exceeds what the trust file allows the signer, whatever the operator writes.
+    #[test]
+    fn budgets_are_within_those_of_the_signer(
+        files in 0u64..100,
+        bytes in 0u64..1 << 40,
+        keys in 0u32..12_000,
+        written in proptest::option::of(0u64..1 << 40),
+    ) {
+        let all = [Capability::StorageClean, Capability::Shards, Capability::State];
+        let most = Most { max_files: Some(files), max_bytes: Some(Bytes(bytes)), max_keys: Some(keys) };
+        let by = Signer { max: all.map(|c| (c, most)).into(), ..signer(&all) };
+        let mut held = table(&all);
+        if let Some(rule) = &mut held.storage_clean {
+            rule.max_bytes = written.map(Bytes);
+        }
+        if let Some(rule) = &mut held.shards {
+            rule.max_bytes = written.map(Bytes);
+        }
+        match decide_signed(all.map(ask).to_vec(), &by, &held) {
+            Ok(grant) => {
+                let clean = grant.clean.unwrap().budget;
+                prop_assert!(clean.max_files <= files && clean.max_bytes.0 <= bytes);
+                prop_assert!(grant.shards.unwrap().budget.max_bytes.unwrap().0 <= bytes);
+                let state = grant.state.unwrap();
+                prop_assert!(state.max_bytes.0 <= bytes && state.max_keys <= keys);
+            }
+            Err(denial) => {
+                prop_assert!(denial.place.contains(".max-"), "{denial:?}");
+                prop_assert!(denial.message.contains("signer `own`"), "{denial:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_budget_that_a_capability_has_not_is_refused() {
+    let most = Most {
+        max_keys: Some(1),
+        ..Most::default()
+    };
+    assert!(most.check(Capability::State).is_ok());
+    assert!(
+        most.check(Capability::StorageClean)
+            .unwrap_err()
+            .contains("max-keys")
+    );
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub const VERBS: &[(&str, Role)] = &[
     // Values may be anything, and nobody declared them to be for all eyes.
     ("task state show", Role::Operator),
     ("trust add", Role::TrustAdmin),
+    ("trust explain", Role::Viewer),
+    ("trust remove", Role::TrustAdmin),
     ("trust revoke", Role::TrustAdmin),
     ("trust rotate", Role::TrustAdmin),
     ("trust show", Role::Viewer),
@@ -112,6 +114,7 @@ pub const LOOKS: &[&str] = &[
     "task list",
     "task show",
     "task state list",
+    "trust explain",
     "trust show",
 ];
 

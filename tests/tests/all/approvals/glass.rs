@@ -293,7 +293,7 @@ fn no_glass_covers_what_has_changed_or_is_not_safe() {
             std::fs::write(plan, text.replace("file-2", "file-3")).unwrap();
         }),
         ("refused", &|s| {
-            s.node.keepwell(&["trust", "revoke", "bundled"]).exits(0);
+            s.node.keepwell(&["trust", "remove", "bundled"]).exits(0);
         }),
     ];
     for (why, change) in changes {

@@ -111,6 +111,14 @@ pub(crate) fn keepwell<S: AsRef<OsStr>>(node: Option<&Path>, args: &[S]) -> Outp
     finish(start(node, args), began)
 }
 
+/// The program without a node, with these settings in its environment.
+pub(crate) fn keepwell_knowing(set: &[(&str, &str)], args: &[&str]) -> Output {
+    let began = Instant::now();
+    let mut command = alone(Command::new(binary()));
+    command.envs(set.iter().copied()).args(args);
+    finish(command.spawn().unwrap(), began)
+}
+
 /// The program with its stdout going somewhere else.
 pub(crate) fn keepwell_into(node: &Path, args: &[&str], stdout: std::fs::File) -> Output {
     let began = Instant::now();
