@@ -1,11 +1,12 @@
 //! Bundles from first to last: a draft is built, signed, and opened against a trust file.
 
 use crate::component::{self, Scan};
+use crate::document;
 use crate::endorsement;
 use crate::envelope::{Envelope, PAYLOAD_MAX_BYTES, PAYLOAD_TYPE};
 use crate::error::BundleError;
 use crate::key::{PublicKey, SecretKey};
-use crate::layout::{self, Layers};
+use crate::layout::{self, Documents, Layers};
 use crate::statement::{ComponentInfo, Predicate, Statement};
 use crate::trust::{Admission, Counted, Trust};
 use keepwell_model::grant::Signer;
@@ -31,10 +32,18 @@ pub struct Draft {
 pub struct Unsigned {
     pub payload: Vec<u8>,
     pub component: Vec<u8>,
+    sbom: Option<Vec<u8>>,
+    provenance: Option<Vec<u8>>,
 }
 
 /// Checks the component against the manifest and writes the payload. Same draft, same bytes.
 pub fn build(draft: &Draft) -> Result<Unsigned, BundleError> {
+    build_with(draft, Documents::default())
+}
+
+/// The same, with what tells from what and how the component was built.
+pub fn build_with(draft: &Draft, documents: Documents<'_>) -> Result<Unsigned, BundleError> {
+    document::check(documents)?;
     let scan = component::scan(&draft.component)?;
     component::check_against(&scan, &draft.manifest)?;
     let statement = Statement::new(Predicate {
@@ -46,6 +55,8 @@ pub fn build(draft: &Draft) -> Result<Unsigned, BundleError> {
             digest: Digest::of(&draft.component),
             imports: scan.imports,
         },
+        sbom: documents.sbom.map(Digest::of),
+        provenance: documents.provenance.map(Digest::of),
         manifest: draft.manifest.clone(),
     });
     let payload = statement.to_payload()?;
@@ -53,6 +64,8 @@ pub fn build(draft: &Draft) -> Result<Unsigned, BundleError> {
     Ok(Unsigned {
         payload,
         component: draft.component.clone(),
+        sbom: documents.sbom.map(<[u8]>::to_vec),
+        provenance: documents.provenance.map(<[u8]>::to_vec),
     })
 }
 
@@ -70,6 +83,10 @@ impl Unsigned {
         layout::write(Layers {
             envelope: &envelope.to_bytes()?,
             component: &self.component,
+            documents: Documents {
+                sbom: self.sbom.as_deref(),
+                provenance: self.provenance.as_deref(),
+            },
         })
     }
 
@@ -93,7 +110,7 @@ pub fn attach_signature(
     let layers = layout::read(kwb)?;
     let mut envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
     let statement = Statement::parse(&envelope.payload)?;
-    check_component(&statement, layers.component)?;
+    check_layers(&statement, layers)?;
     envelope.attach(public, signature)?;
     layout::write(Layers {
         envelope: &envelope.to_bytes()?,
@@ -133,12 +150,14 @@ pub fn open(kwb: &[u8], against: Against<'_>) -> Result<Bundle, BundleError> {
     let envelope = Envelope::parse(PAYLOAD_TYPE, layers.envelope)?;
     let counted = trust.counted(&envelope, now_ms)?;
     let statement = Statement::parse(&envelope.payload)?;
-    let scan = check_component(&statement, layers.component)?;
+    let scan = check_layers(&statement, layers)?;
     let id = Digest::of(&envelope.payload);
     let what = Admission {
         bundle: id,
         component: statement.predicate.component.digest,
         release: statement.predicate.release,
+        sbom: statement.predicate.sbom,
+        provenance: statement.predicate.provenance,
         manifest: &statement.predicate.manifest,
     };
     let signer = trust.admit(what, &counted)?;
@@ -160,10 +179,19 @@ pub fn open(kwb: &[u8], against: Against<'_>) -> Result<Bundle, BundleError> {
     })
 }
 
-/// The component is the one the statement names, imports what it says, and no more than the
-/// manifest asks for.
-fn check_component(statement: &Statement, bytes: &[u8]) -> Result<Scan, BundleError> {
-    let said = &statement.predicate.component;
+/// The layers are those that the statement names. The component imports what it says, and no more than
+/// the manifest asks for.
+fn check_layers(statement: &Statement, layers: Layers<'_>) -> Result<Scan, BundleError> {
+    let Documents { sbom, provenance } = layers.documents;
+    let predicate = &statement.predicate;
+    if sbom.map(Digest::of) != predicate.sbom || provenance.map(Digest::of) != predicate.provenance
+    {
+        return Err(BundleError::damaged(
+            "its documents",
+            "they are not those that the statement names",
+        ));
+    }
+    let (said, bytes) = (&predicate.component, layers.component);
     if Digest::of(bytes) != said.digest {
         return Err(BundleError::damaged(
             "its component",
@@ -220,6 +248,11 @@ pub fn inspect(kwb: &[u8]) -> Result<UnverifiedInspection, BundleError> {
     })
 }
 
+/// The documents of a file, as they lie in it. NOT VERIFIED.
+pub fn documents(kwb: &[u8]) -> Result<Documents<'_>, BundleError> {
+    Ok(layout::read(kwb)?.documents)
+}
+
 /// The exact bytes that each signature covers, for checking with other tools.
 pub fn pae(kwb: &[u8]) -> Result<Vec<u8>, BundleError> {
     Ok(Envelope::parse(PAYLOAD_TYPE, layout::read(kwb)?.envelope)?.pae())
@@ -245,6 +278,7 @@ mod tests {
                 names: vec!["*".into()],
                 capabilities: vec![],
                 max: BTreeMap::new(),
+                require: vec![],
             }),
         };
         let mut trust = Trust::default();
@@ -265,6 +299,7 @@ mod tests {
         let kwb = layout::write(Layers {
             envelope: &envelope,
             component,
+            documents: Documents::default(),
         });
         open(
             &kwb.unwrap(),
@@ -289,6 +324,26 @@ mod tests {
         let mut envelope = signed("{}", &[1]);
         envelope.payload = b"not even JSON".to_vec();
         assert_eq!(opened(&envelope, b"c").code(), "bad-signature");
+    }
+
+    #[test]
+    fn a_document_that_the_statement_does_not_name_is_refused() {
+        let envelope = signed(&statement(b"c"), &[1]).to_bytes().unwrap();
+        let kwb = layout::write(Layers {
+            envelope: &envelope,
+            component: b"c",
+            documents: Documents {
+                sbom: Some(b"slipped in"),
+                provenance: None,
+            },
+        });
+        let against = Against {
+            trust: &trusting(1),
+            now_ms: 0,
+            endorsement: None,
+        };
+        let error = open(&kwb.unwrap(), against).unwrap_err();
+        assert!(error.to_string().contains("its documents"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Why a bundle is refused: a clear sentence, what to do, and a stable code.
 
 use crate::component::ComponentError;
+use crate::trust::Document;
 use keepwell_model::capability::Capability;
 use keepwell_model::id::Digest;
 use keepwell_model::manifest::BadManifest;
@@ -55,6 +56,12 @@ pub enum BundleError {
          does so with `keepwell bundle endorse`"
     )]
     NotEndorsed { have: usize, need: usize },
+    #[error(
+        "bundles of `{signer}` must carry a document that this one lacks: {}; its publisher builds it \
+         with `keepwell bundle build --sbom FILE --provenance FILE`",
+        match document { Document::Sbom => "sbom", Document::Provenance => "provenance" }
+    )]
+    Lacks { signer: String, document: Document },
     #[error("the endorsement is of bundle {found}, not of this one")]
     OtherEndorsed { found: Digest },
     #[error("the bundle is damaged: {place}: {why}; get it again from its publisher")]
@@ -105,6 +112,7 @@ impl BundleError {
             Self::Revoked { .. } => "revoked",
             Self::TooOld { .. } => "too-old",
             Self::TooFewSigners { .. } => "too-few-signers",
+            Self::Lacks { .. } => "lacks-document",
             Self::NotEndorsed { .. } | Self::OtherEndorsed { .. } => "not-endorsed",
             Self::Damaged { .. } => "damaged",
             Self::TooLarge { .. } => "too-large",

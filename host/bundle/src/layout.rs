@@ -30,12 +30,26 @@ const ARTIFACT_TYPE: &str = "application/vnd.keepwell.bundle.v1";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ENVELOPE_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
 const COMPONENT_TYPE: &str = "application/wasm";
+const SBOM_TYPE: &str = "application/vnd.cyclonedx+json";
+const PROVENANCE_TYPE: &str = "application/vnd.in-toto+json";
+/// Largest bill of materials or provenance: a line or two for each of some thousand packages.
+pub const DOCUMENT_MAX_BYTES: usize = 2 << 20;
 
-/// The two layers of a bundle, as they lie in the file.
+/// The layers of a bundle, as they lie in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layers<'a> {
     pub(crate) envelope: &'a [u8],
     pub(crate) component: &'a [u8],
+    pub(crate) documents: Documents<'a>,
+}
+
+/// What may come with a component, for people and their tools. Signed as the component is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Documents<'a> {
+    /// What it was built from: CycloneDX as JSON.
+    pub sbom: Option<&'a [u8]>,
+    /// How it was built: an in-toto statement with the SLSA provenance predicate.
+    pub provenance: Option<&'a [u8]>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +76,19 @@ struct ImageManifest {
     artifact_type: String,
     config: Descriptor,
     layers: Vec<Descriptor>,
+}
+
+impl<'a> Layers<'a> {
+    /// In the order of the manifest; what is not there is left out.
+    fn all(self) -> impl Iterator<Item = (&'static str, &'a [u8])> {
+        let all = [
+            Some((ENVELOPE_TYPE, self.envelope)),
+            Some((COMPONENT_TYPE, self.component)),
+            self.documents.sbom.map(|it| (SBOM_TYPE, it)),
+            self.documents.provenance.map(|it| (PROVENANCE_TYPE, it)),
+        ];
+        all.into_iter().flatten()
+    }
 }
 
 impl Descriptor {
@@ -91,10 +118,10 @@ impl ImageManifest {
             media_type: MANIFEST_TYPE.to_owned(),
             artifact_type: ARTIFACT_TYPE.to_owned(),
             config: Descriptor::of(EMPTY_TYPE, EMPTY),
-            layers: vec![
-                Descriptor::of(ENVELOPE_TYPE, layers.envelope),
-                Descriptor::of(COMPONENT_TYPE, layers.component),
-            ],
+            layers: layers
+                .all()
+                .map(|(media_type, content)| Descriptor::of(media_type, content))
+                .collect(),
         }
     }
 }
@@ -107,8 +134,15 @@ pub(crate) fn write(layers: Layers<'_>) -> Result<Vec<u8>, BundleError> {
     for folder in FOLDERS {
         files.insert(folder.to_owned(), b"");
     }
-    for blob in [&manifest, EMPTY, layers.envelope, layers.component] {
-        files.insert(format!("{BLOBS}{}", Digest::of(blob).hex()), blob);
+    let blobs = [manifest.as_slice(), EMPTY].into_iter();
+    for blob in blobs.chain(layers.all().map(|(_, content)| content)) {
+        let name = format!("{BLOBS}{}", Digest::of(blob).hex());
+        if files.insert(name, blob).is_some() {
+            return Err(BundleError::damaged(
+                "its layers",
+                "two of them are the same",
+            ));
+        }
     }
     files.insert(INDEX.to_owned(), &index);
     files.insert(LAYOUT.0.to_owned(), LAYOUT.1);
@@ -121,8 +155,8 @@ pub(crate) fn write(layers: Layers<'_>) -> Result<Vec<u8>, BundleError> {
     Ok(bytes)
 }
 
-/// Finds the two layers. Every blob must be listed, every listed blob be there, and each hash to
-/// its name; there is one encoding of a pair of layers and no other is read.
+/// Finds the layers. Every blob must be listed, every listed blob be there, and each hash to its
+/// name; there is one encoding of the same layers and no other is read.
 pub(crate) fn read(bytes: &[u8]) -> Result<Layers<'_>, BundleError> {
     BundleError::check_size("file", bytes.len(), BUNDLE_MAX_BYTES)?;
     let entries = tar::read(bytes).map_err(|e| BundleError::damaged("its tar", &e))?;
@@ -137,16 +171,31 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Layers<'_>, BundleError> {
     let manifest_bytes = files.take(listed, INDEX_MAX_BYTES)?;
     let manifest: ImageManifest = from_json("its OCI manifest", manifest_bytes)?;
     files.take(&manifest.config, EMPTY.len())?;
-    let [envelope, component] = &manifest.layers[..] else {
+    let [envelope, component, documents @ ..] = &manifest.layers[..] else {
         return Err(BundleError::damaged(
             "its OCI manifest",
-            "expected two layers, an envelope and a component",
+            "expected an envelope and a component",
         ));
     };
-    let layers = Layers {
+    let mut layers = Layers {
         envelope: files.take(envelope, ENVELOPE_MAX_BYTES)?,
         component: files.take(component, COMPONENT_MAX_BYTES)?,
+        documents: Documents::default(),
     };
+    for listed in documents {
+        let place = match listed.media_type.as_str() {
+            SBOM_TYPE => &mut layers.documents.sbom,
+            PROVENANCE_TYPE => &mut layers.documents.provenance,
+            _ => {
+                return Err(BundleError::damaged(
+                    "its OCI manifest",
+                    "it lists a layer that does not belong in a bundle",
+                ));
+            }
+        };
+        // One of each, which the manifest's one spelling shows.
+        *place = Some(files.take(listed, DOCUMENT_MAX_BYTES)?);
+    }
     files.nothing_left()?;
     if manifest_bytes != to_json(&ImageManifest::of(layers))? {
         return Err(BundleError::damaged(
@@ -258,6 +307,10 @@ mod tests {
     const LAYERS: Layers<'static> = Layers {
         envelope: b"envelope",
         component: b"component",
+        documents: Documents {
+            sbom: None,
+            provenance: None,
+        },
     };
 
     type Files = BTreeMap<String, Vec<u8>>;
@@ -298,6 +351,26 @@ mod tests {
         let bytes = write(LAYERS).unwrap();
         assert_eq!(read(&bytes).unwrap(), LAYERS);
         assert_eq!(changed(|_| {}), bytes);
+    }
+
+    #[test]
+    fn documents_are_layers_of_their_own_and_no_others_are() {
+        let with = |sbom, provenance| Layers {
+            documents: Documents { sbom, provenance },
+            ..LAYERS
+        };
+        for layers in [
+            with(Some(b"sbom"), None),
+            with(None, Some(b"provenance")),
+            with(Some(b"sbom"), Some(b"provenance")),
+        ] {
+            assert_eq!(read(&write(layers).unwrap()).unwrap(), layers);
+        }
+        let same = with(Some(b"component"), None);
+        assert_eq!(write(same).unwrap_err().code(), "damaged");
+        let large = vec![b' '; DOCUMENT_MAX_BYTES + 1];
+        let large = write(with(Some(&large), None)).unwrap();
+        assert_eq!(read(&large).unwrap_err().code(), "too-large");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod agent;
 mod approver;
 mod bundle;
 mod component;
+mod document;
 mod endorsement;
 mod envelope;
 mod error;
@@ -28,11 +29,12 @@ pub use approver::{
 };
 pub use bundle::{
     Against, Bundle, Draft, Unsigned, UnverifiedInspection, add_signature, attach_signature, build,
-    inspect, open, pae,
+    build_with, documents, inspect, open, pae,
 };
 pub use component::{
     COMPONENT_MAX_BYTES, ComponentError, Import, Scan, check_against, encode, scan,
 };
+pub use document::components;
 pub use endorsement::{
     ENDORSEMENT_MAX_BYTES, ENDORSEMENT_TYPE, endorse, endorsement, endorsement_pae,
 };
@@ -40,7 +42,7 @@ pub use envelope::{PAYLOAD_MAX_BYTES, PAYLOAD_TYPE, SIGNATURES_MAX};
 pub use error::BundleError;
 pub use key::{BadKey, PublicKey, SecretKey};
 pub use keyfile::{KeyFileError, read_secret, write_secret};
-pub use layout::BUNDLE_MAX_BYTES;
+pub use layout::{BUNDLE_MAX_BYTES, DOCUMENT_MAX_BYTES, Documents};
 pub use lock::{Lock, LockEntry, LockError};
 pub use sshsig::{ARMOR_MAX_BYTES, BadSsh, SSH_NAMESPACE, SshSignature, parse_ssh_key};
 pub use statement::{
@@ -48,5 +50,6 @@ pub use statement::{
     SubjectDigest,
 };
 pub use trust::{
-    Endorsement, Publisher, Revocable, Revoked, Rule, Step, Trust, TrustError, TrustedKey, explain,
+    Document, Endorsement, Publisher, Revocable, Revoked, Rule, Step, Trust, TrustError,
+    TrustedKey, explain,
 };

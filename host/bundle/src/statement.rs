@@ -17,7 +17,10 @@ const PREDICATE_SCHEMA: u32 = 1;
 pub const RELEASE_MAX: u64 = (1 << 53) - 1;
 /// Longest name of a publisher, a line for people.
 const PUBLISHER_MAX_BYTES: usize = 128;
-const SUBJECT: &str = "component.wasm";
+/// The subjects: every layer but the signatures themselves.
+const COMPONENT: &str = "component.wasm";
+const SBOM: &str = "sbom.cdx.json";
+const PROVENANCE: &str = "provenance.json";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +60,12 @@ pub struct Predicate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_ms: Option<u64>,
     pub component: ComponentInfo,
+    /// Of the bill of materials that comes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<Digest>,
+    /// Of the provenance that comes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Digest>,
     pub manifest: Manifest,
 }
 
@@ -71,12 +80,20 @@ impl Statement {
     pub(crate) fn new(predicate: Predicate) -> Self {
         Self {
             kind: STATEMENT_TYPE.to_owned(),
-            subject: vec![Subject {
-                name: SUBJECT.to_owned(),
+            subject: [
+                Some((COMPONENT, predicate.component.digest)),
+                predicate.sbom.map(|digest| (SBOM, digest)),
+                predicate.provenance.map(|digest| (PROVENANCE, digest)),
+            ]
+            .into_iter()
+            .flatten()
+            .map(|(name, digest)| Subject {
+                name: name.to_owned(),
                 digest: SubjectDigest {
-                    sha256: predicate.component.digest.hex(),
+                    sha256: digest.hex(),
                 },
-            }],
+            })
+            .collect(),
             predicate_type: PREDICATE_TYPE.to_owned(),
             predicate,
         }

@@ -7,7 +7,8 @@ mod fixture;
 
 use fixture::{draft, key};
 use keepwell_bundle::{
-    Against, Trust, add_signature, build, endorse, endorsement, endorsement_pae, open,
+    Against, Documents, Trust, add_signature, build, build_with, components, documents, endorse,
+    endorsement, endorsement_pae, open, tar,
 };
 use keepwell_model::grant::Tier;
 use keepwell_model::id::Digest;
@@ -180,4 +181,57 @@ fn the_site_endorses_a_bundle_and_no_other() {
     let file = endorsement(bundle).unwrap();
     let false_one = key(31).sign(b"something else");
     assert!(endorse(&file, &key(31).public(), &false_one).is_err());
+}
+
+const SBOM: &[u8] = br#"{"bomFormat":"CycloneDX","specVersion":"1.5","components":[{}]}"#;
+const PROVENANCE: &[u8] =
+    br#"{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://slsa.dev/provenance/v1"}"#;
+
+/// Documents are signed with the component: none can be taken out, put in or changed.
+#[test]
+fn documents_are_signed_as_the_component_is() {
+    let trust = trust("");
+    let both = Documents {
+        sbom: Some(SBOM),
+        provenance: Some(PROVENANCE),
+    };
+    let with = build_with(&draft(), both).unwrap().sign(&key(9)).unwrap();
+    assert_eq!(code(&with, &trust), "opened");
+    assert_eq!(documents(&with).unwrap(), both);
+    let wants = "[publishers.strict]\nkeys = ['k9']\nthreshold = 1\ntier = 'own'\nnames = ['*']\n\
+                 capabilities = ['metrics']\nrequire = ['sbom', 'provenance']\n";
+    let strict = format!("[keys.k9]\npublic = \"{}\"\n{wants}", key(9).public());
+    let strict = Trust::parse(&strict).unwrap();
+    assert_eq!(code(&with, &strict), "opened");
+    assert_eq!(code(&signed(&[9]), &strict), "lacks-document");
+    assert_eq!(components(SBOM).unwrap(), 1);
+    let without = signed(&[9]);
+    assert_ne!(with, without);
+    // The layers of the one around the envelope of the other.
+    let blob = |kwb: &[u8], of: &[u8]| {
+        let name = format!("blobs/sha256/{}", Digest::of(of).hex());
+        tar::read(kwb)
+            .unwrap()
+            .iter()
+            .any(|entry| entry.name == name)
+    };
+    assert!(blob(&with, SBOM) && !blob(&without, SBOM));
+    let flipped: Vec<u8> = {
+        let at = with
+            .windows(SBOM.len())
+            .position(|part| part == SBOM)
+            .unwrap();
+        let mut bytes = with.clone();
+        bytes[at + 40] ^= 1;
+        bytes
+    };
+    assert_eq!(code(&flipped, &trust), "damaged");
+    for (sbom, provenance) in [
+        (Some(&b"{}"[..]), None),
+        (Some(&b"not JSON"[..]), None),
+        (None, Some(SBOM)),
+    ] {
+        let wrong = Documents { sbom, provenance };
+        assert_eq!(build_with(&draft(), wrong).unwrap_err().code(), "bad-draft");
+    }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Guests have no operating system under them: no WASI, so the import list is the permission list.
-const TARGET: &str = "wasm32-unknown-unknown";
+pub const TARGET: &str = "wasm32-unknown-unknown";
 /// Scans in guests run many times faster with SIMD, which every engine has.
 const FLAGS: &str = "-C target-feature=+simd128";
 
@@ -75,6 +75,36 @@ fn artifact(messages: &[u8], dir: &Path) -> Option<PathBuf> {
         }
     }
     found
+}
+
+/// What cargo says of the plugin in `dir` and all it needs for that target, as it is locked; the text of
+/// the lock file; and which compiler it is.
+pub fn describe(dir: &Path) -> Result<(serde_json::Value, String, String)> {
+    let failed = |what: &str| Error::failed(format!("{what} in {}", dir.display()));
+    let output = cargo(dir)
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--offline",
+            "--filter-platform",
+            TARGET,
+        ])
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| Error::failed(format!("cannot run cargo: {e}")))?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|_| failed("`cargo metadata` says nothing"))?;
+    let root = metadata["workspace_root"].as_str().unwrap_or_default();
+    let path = Path::new(root).join("Cargo.lock");
+    let lock = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;
+    let rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .current_dir(dir)
+        .arg("--version")
+        .output()
+        .map_err(|e| Error::failed(format!("cannot run rustc: {e}")))?;
+    let rustc = String::from_utf8_lossy(&rustc.stdout).trim().to_owned();
+    Ok((metadata, lock, rustc))
 }
 
 /// Runs the plugin's own tests, natively, against the SDK's simulated node.

@@ -2,6 +2,7 @@
 
 mod agent;
 pub mod api;
+mod bill;
 pub mod cargo;
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! Bundles that must not come in, and compiled code that must not run.
 
-use crate::harness::{Node, bundles, command, guests, have, keepwell, shared, snapshot};
+use crate::harness::{Node, bundles, checkout, command, guests, have, keepwell, shared, snapshot};
 use keepwell_bundle::{BUNDLE_MAX_BYTES, Draft, SecretKey, Unsigned, build};
 use keepwell_model::event::Event;
 use keepwell_model::manifest::Manifest;
@@ -280,5 +280,31 @@ fn openssl_agrees_with_every_signature_over_what_pae_prints() {
             &sig,
         ];
         assert!(command("openssl", &args, &[]).contains("Verified Successfully"));
+    }
+}
+
+/// What comes with Keepwell says what it was built from: each package with its licence and checksum, and
+/// nothing of the machine that built it.
+#[test]
+fn the_bundles_tell_what_they_were_built_from() {
+    let bundle = bundles().join("clean.kwb");
+    let bundle = bundle.to_str().unwrap();
+    let shown = |what: &str| keepwell(None, &["bundle", "inspect", bundle, what]);
+    let sbom = shown("--sbom");
+    let document = sbom.exits(0).json();
+    assert_eq!(document["bomFormat"], "CycloneDX");
+    let components = document["components"].as_array().unwrap();
+    let serde = components.iter().find(|it| it["name"] == "serde").unwrap();
+    assert_eq!(serde["hashes"][0]["content"].as_str().unwrap().len(), 64);
+    assert_eq!(serde["licenses"][0]["expression"], "MIT OR Apache-2.0");
+    assert!(components.iter().any(|it| it["name"] == "keepwell-sdk"));
+    let provenance = shown("--provenance");
+    let component = &provenance.exits(0).json()["subject"][0]["digest"]["sha256"];
+    let said = keepwell(None, &["bundle", "inspect", bundle, "-o", "json"]).json();
+    let digest = said["component-digest"].as_str().unwrap();
+    assert_eq!(format!("sha256:{}", component.as_str().unwrap()), digest);
+    let here = checkout();
+    for text in [sbom.out, provenance.out] {
+        assert!(!text.contains(here.to_str().unwrap()), "{text}");
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the trust file admits what was signed: pure, and the only place that decides it.
 
-use super::{Rule, Trust};
+use super::{Document, Rule, Trust};
 use crate::envelope::Envelope;
 use crate::error::BundleError;
 use keepwell_model::glob;
@@ -15,6 +15,8 @@ pub(crate) struct Admission<'a> {
     pub(crate) bundle: Digest,
     pub(crate) component: Digest,
     pub(crate) release: u64,
+    pub(crate) sbom: Option<Digest>,
+    pub(crate) provenance: Option<Digest>,
     pub(crate) manifest: &'a Manifest,
 }
 
@@ -95,7 +97,7 @@ impl Trust {
                 max: rule.max.clone(),
             };
             let have = 1 + signer.also.len();
-            match permits(&signer, rule, what.manifest) {
+            match permits(&signer, rule, what) {
                 Ok(()) if have >= threshold => return Ok(signer),
                 Ok(()) => {
                     first_refusal.get_or_insert(BundleError::TooFewSigners {
@@ -158,12 +160,23 @@ impl Trust {
 }
 
 /// Whether this publisher may have a plugin of this name with these requests.
-fn permits(signer: &Signer, rule: &Rule, manifest: &Manifest) -> Result<(), BundleError> {
+fn permits(signer: &Signer, rule: &Rule, what: Admission<'_>) -> Result<(), BundleError> {
+    let manifest = what.manifest;
     let plugin = manifest.name.as_str();
     if !rule.names.iter().any(|g| glob::matches(g, plugin)) {
         return Err(BundleError::NameNotPermitted {
             signer: signer.name.clone(),
             plugin: plugin.to_owned(),
+        });
+    }
+    let lacks = |document: &&Document| match document {
+        Document::Sbom => what.sbom.is_none(),
+        Document::Provenance => what.provenance.is_none(),
+    };
+    if let Some(document) = rule.require.iter().find(lacks) {
+        return Err(BundleError::Lacks {
+            signer: signer.name.clone(),
+            document: *document,
         });
     }
     let asked = manifest.capabilities();

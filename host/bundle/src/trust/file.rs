@@ -1,6 +1,6 @@
 //! The trust file as text: strict, with the place of what is wrong.
 
-use super::{Endorsement, Publisher, Revocable, Rule, Trust, TrustedKey};
+use super::{Document, Endorsement, Publisher, Revocable, Rule, Trust, TrustedKey};
 use crate::key::BadKey;
 use keepwell_model::capability::Capability;
 use keepwell_model::grant::{Most, Tier};
@@ -66,6 +66,8 @@ struct Key {
     capabilities: Option<Vec<Capability>>,
     #[serde(default)]
     max: BTreeMap<Capability, Most>,
+    #[serde(default)]
+    require: Vec<Document>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +80,8 @@ struct Several {
     capabilities: Vec<Capability>,
     #[serde(default)]
     max: BTreeMap<Capability, Most>,
+    #[serde(default)]
+    require: Vec<Document>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +155,7 @@ impl Trust {
                     names: globs(several.names)?,
                     capabilities: several.capabilities,
                     max: several.max,
+                    require: several.require,
                 },
             };
             it.add_publisher(name.get_ref(), publisher)
@@ -185,8 +190,9 @@ fn trusted(name: &str, key: Key) -> Result<TrustedKey, TrustError> {
             names: globs(names)?,
             capabilities: capabilities.unwrap_or_default(),
             max: key.max,
+            require: key.require,
         }),
-        (None, None, None) if key.max.is_empty() => None,
+        (None, None, None) if key.max.is_empty() && key.require.is_empty() => None,
         (_, _, _) => {
             let why = format!(
                 "key `{name}` signs alone only with `tier`, `names` and `capabilities`; a key of \
@@ -259,6 +265,8 @@ struct WrittenRule<'a> {
     tier: Tier,
     names: &'a [String],
     capabilities: &'a [Capability],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    require: &'a [Document],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     max: &'a BTreeMap<Capability, Most>,
 }
@@ -349,6 +357,7 @@ fn written(rule: &Rule) -> WrittenRule<'_> {
         tier: rule.tier,
         names: &rule.names,
         capabilities: &rule.capabilities,
+        require: &rule.require,
         max: &rule.max,
     }
 }

@@ -15,6 +15,7 @@ use keepwell_model::glob;
 use keepwell_model::grant::{Most, Tier};
 use keepwell_model::id::{Digest, PluginName};
 use keepwell_model::words::printable;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Most keys: a person must be able to read the file.
@@ -54,6 +55,16 @@ pub struct Rule {
     pub capabilities: Vec<Capability>,
     /// Budgets that no grant may exceed.
     pub max: BTreeMap<Capability, Most>,
+    /// Documents that its bundles must carry.
+    pub require: Vec<Document>,
+}
+
+/// A document that comes with a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Document {
+    Sbom,
+    Provenance,
 }
 
 /// Several keys of which some must sign together.

@@ -80,6 +80,7 @@ fn edit(trust: &mut Trust, file: &mut Edited, name: &str, change: Target) -> Res
                     names,
                     capabilities,
                     max: std::collections::BTreeMap::new(),
+                    require: vec![],
                 }),
             };
             trust.add(name, key.clone()).map_err(wrong)?;

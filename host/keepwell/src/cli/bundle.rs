@@ -2,13 +2,14 @@
 
 use super::Global;
 use super::keys::{self, KeyArgs, Signs};
+use crate::bill;
 use crate::clock;
 use crate::error::{Error, Result, chain};
 use crate::node_dir::write_file;
 use crate::plugins;
 use crate::show;
 use crate::worker;
-use keepwell_bundle::{Against, Draft, PublicKey, SecretKey};
+use keepwell_bundle::{Against, Documents, Draft, PublicKey, SecretKey};
 use keepwell_model::manifest::Manifest;
 use keepwell_model::state::Exit;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,12 @@ pub(crate) enum Verb {
         release: u64,
         #[command(flatten)]
         key: KeyArgs,
+        /// A bill of materials. Default: beside the component, ending in `.cdx.json`, if it is there.
+        #[arg(long, value_name = "FILE")]
+        sbom: Option<PathBuf>,
+        /// How it was built. Default: beside the component, ending in `.provenance.json`.
+        #[arg(long, value_name = "FILE")]
+        provenance: Option<PathBuf>,
         /// Default: NAME-VERSION.kwb.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -83,7 +90,15 @@ pub(crate) enum Verb {
     },
     /// Show what a bundle says about itself. Nothing is verified.
     #[command(after_help = "Example:\n  keepwell bundle inspect load-0.1.0.kwb --json")]
-    Inspect { file: PathBuf },
+    Inspect {
+        file: PathBuf,
+        /// Print its bill of materials instead: CycloneDX.
+        #[arg(long, conflicts_with = "provenance")]
+        sbom: bool,
+        /// Print its provenance instead: SLSA.
+        #[arg(long)]
+        provenance: bool,
+    },
     /// Print the exact bytes that signatures cover, of a bundle or of an endorsement, for other tools.
     #[command(
         after_help = "Example:\n  keepwell bundle pae load-0.1.0.kwb > pae.bin\n  openssl pkeyutl -sign -inkey token.pem -rawin -in pae.bin -out load.sig"
@@ -148,8 +163,20 @@ pub(super) fn bundle(global: &Global, verb: &Verb) -> Result<Exit> {
             publisher,
             release,
             key,
+            sbom,
+            provenance,
             out,
-        } => build(global, component, publisher, *release, key, out.as_deref()),
+        } => {
+            let sbom = document(component, sbom.as_deref(), bill::SBOM_ENDING)?;
+            let ending = bill::PROVENANCE_ENDING;
+            let provenance = document(component, provenance.as_deref(), ending)?;
+            let documents = Documents {
+                sbom: sbom.as_deref(),
+                provenance: provenance.as_deref(),
+            };
+            let named = (publisher.as_str(), *release);
+            build(global, component, named, key, documents, out.as_deref())
+        }
         Verb::Sign { file, by, out } => sign(global, file, by, out.as_deref().unwrap_or(file)),
         Verb::Endorse { file, by, out } => endorse(global, file, by, out.as_deref()),
         Verb::Verify {
@@ -164,7 +191,12 @@ pub(super) fn bundle(global: &Global, verb: &Verb) -> Result<Exit> {
             endorsement.as_deref(),
             *explain,
         ),
-        Verb::Inspect { file } => inspect(global, file),
+        Verb::Inspect {
+            file,
+            sbom: false,
+            provenance: false,
+        } => inspect(global, file),
+        Verb::Inspect { file, sbom, .. } => print_document(file, *sbom),
         Verb::Pae { file } => {
             use std::io::Write as _;
             let bytes = plugins::read_bundle(file)?;
@@ -214,6 +246,29 @@ fn keygen(global: &Global, file: &Path, kind: Kind, encrypt: bool) -> Result<Exi
     Ok(Exit::Done)
 }
 
+/// The document that is named, or that lies beside the component.
+fn document(component: &Path, named: Option<&Path>, ending: &str) -> Result<Option<Vec<u8>>> {
+    let beside = component.with_extension(ending);
+    match named {
+        Some(path) => plugins::read_bundle(path).map(Some),
+        None if beside.exists() => plugins::read_bundle(&beside).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn print_document(file: &Path, sbom: bool) -> Result<Exit> {
+    let bytes = plugins::read_bundle(file)?;
+    let documents = keepwell_bundle::documents(&bytes).map_err(|e| plugins::refused(file, &e))?;
+    let (what, found) = match sbom {
+        true => ("bill of materials", documents.sbom),
+        false => ("provenance", documents.provenance),
+    };
+    let found = found.ok_or_else(|| Error::usage(format!("{} has no {what}", file.display())))?;
+    show::say("what the bundle says about itself; its signatures were not verified");
+    show::line(&String::from_utf8_lossy(found));
+    Ok(Exit::Done)
+}
+
 /// The manifest a component carries, asked for in a worker that holds nothing.
 pub(super) fn describe(component: &[u8]) -> Result<Manifest> {
     let code = worker::compile(component)?;
@@ -225,9 +280,9 @@ pub(super) fn describe(component: &[u8]) -> Result<Manifest> {
 fn build(
     global: &Global,
     path: &Path,
-    publisher: &str,
-    release: u64,
+    (publisher, release): (&str, u64),
     key: &KeyArgs,
+    documents: Documents<'_>,
     out: Option<&Path>,
 ) -> Result<Exit> {
     let key = key.open()?;
@@ -244,7 +299,8 @@ fn build(
         release,
         issued_ms: None,
     };
-    let unsigned = keepwell_bundle::build(&draft).map_err(|e| Error::failed(chain(&e)))?;
+    let unsigned =
+        keepwell_bundle::build_with(&draft, documents).map_err(|e| Error::failed(chain(&e)))?;
     let bytes = unsigned.unsigned().map_err(|e| Error::failed(chain(&e)))?;
     let pae = keepwell_bundle::pae(&bytes).map_err(|e| Error::failed(chain(&e)))?;
     let bytes = keepwell_bundle::attach_signature(&bytes, &key.public(), &key.sign(&pae)?)

@@ -228,6 +228,7 @@ fn trust(bundles: &Option<PathBuf>) -> Result<Trust> {
                 names: vec!["*".into()],
                 capabilities: Capability::ALL.to_vec(),
                 max: BTreeMap::new(),
+                require: vec![],
             }),
         };
         trust

@@ -4,13 +4,14 @@ use super::Global;
 use super::bundle::describe;
 use super::template::PLUGIN_CARGO;
 use crate::api::Request;
+use crate::bill;
 use crate::error::{Error, Result, chain};
 use crate::node_dir::{make_private_dir, write_file};
 use crate::plugins;
 use keepwell_bundle::Bundle;
 use keepwell_model::capability::Capability;
 use keepwell_model::grant::Tier;
-use keepwell_model::id::PluginName;
+use keepwell_model::id::{Digest, PluginName};
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ pub(crate) enum Verb {
         /// Default: DIR/target/NAME.wasm.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Where the source is kept, for the provenance: `git+https://…@COMMIT`.
+        #[arg(long, value_name = "URI")]
+        source: Option<String>,
     },
     /// Run the plugin's own tests against the simulated node, then build it and have it describe
     /// itself in the real sandbox.
@@ -57,7 +61,7 @@ pub(crate) enum Verb {
 pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
         Verb::New { dir, sdk } => new(global, dir, sdk),
-        Verb::Build { dir, out } => build(global, dir, out.as_deref()),
+        Verb::Build { dir, out, source } => build(global, dir, out.as_deref(), source.as_deref()),
         Verb::Test { dir } => test(global, dir),
         Verb::Install { file } => install(global, file, false),
         Verb::Upgrade { file } => install(global, file, true),
@@ -108,7 +112,27 @@ struct Built {
     component_bytes: usize,
 }
 
-fn make(dir: &Path, out: Option<&Path>) -> Result<Built> {
+/// Writes what the component was built from and how beside it, for `bundle build`.
+fn tell(dir: &Path, component: &Path, bytes: &[u8], source: Option<&str>) -> Result<()> {
+    let (metadata, lock, rustc) = crate::cargo::describe(dir)?;
+    let facts = bill::Facts {
+        metadata: &metadata,
+        lock: &lock,
+        rustc: &rustc,
+        target: crate::cargo::TARGET,
+        component: Digest::of(bytes),
+        source,
+    };
+    let beside = |ending| component.with_extension(ending);
+    write_file(&beside(bill::SBOM_ENDING), &bill::sbom(&facts)?, 0o644)?;
+    write_file(
+        &beside(bill::PROVENANCE_ENDING),
+        &bill::provenance(&facts),
+        0o644,
+    )
+}
+
+fn make(dir: &Path, out: Option<&Path>, source: Option<&str>) -> Result<Built> {
     let module = crate::cargo::build_wasm(dir)?;
     let component = keepwell_bundle::encode(&module).map_err(|e| {
         Error::failed(format!(
@@ -127,6 +151,7 @@ fn make(dir: &Path, out: Option<&Path>) -> Result<Built> {
         }
     };
     write_file(&out, &component, 0o644)?;
+    tell(dir, &out, &component, source)?;
     Ok(Built {
         out,
         manifest,
@@ -136,8 +161,8 @@ fn make(dir: &Path, out: Option<&Path>) -> Result<Built> {
     })
 }
 
-fn build(global: &Global, dir: &Path, out: Option<&Path>) -> Result<Exit> {
-    let built = make(dir, out)?;
+fn build(global: &Global, dir: &Path, out: Option<&Path>, source: Option<&str>) -> Result<Exit> {
+    let built = make(dir, out, source)?;
     let imports: Vec<&str> = built
         .scan
         .imports
@@ -165,7 +190,7 @@ fn build(global: &Global, dir: &Path, out: Option<&Path>) -> Result<Exit> {
 
 fn test(global: &Global, dir: &Path) -> Result<Exit> {
     crate::cargo::test(dir)?;
-    build(global, dir, None)
+    build(global, dir, None, None)
 }
 
 /// As the trust file spells it.
