@@ -176,6 +176,8 @@ struct Manifest {
     version: &'static str,
     description: &'static str,
     contract: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    wasi: bool,
     tasks: &'static [TaskEntry],
 }
 
@@ -199,6 +201,8 @@ impl Plugin {
             version: self.version,
             description: self.about,
             contract: CONTRACT,
+            // Its standard library imports what is inert of WASI; the host wants it said.
+            wasi: cfg!(target_os = "wasi"),
             tasks: self.tasks,
         };
         // A table of strings and numbers has no way to fail; a description without a schema

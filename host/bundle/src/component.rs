@@ -1,7 +1,12 @@
 //! Components: made from a core module, and read down to the names of the functions they import.
 
+mod error;
+
+pub use error::ComponentError;
+
 use keepwell_model::capability::{Capability, PACKAGE, PACKAGE_VERSION};
 use keepwell_model::manifest::{Manifest, parse_version};
+use keepwell_model::wasi::{self, is_wasi};
 use keepwell_model::words::printable;
 use serde::{Deserialize, Serialize};
 use wasmparser::component_types::ComponentEntityType as Entity;
@@ -11,81 +16,21 @@ use wasmparser::{
     ValidPayload, Validator, WasmFeatures,
 };
 
-/// Largest component: compiling one costs time and memory in proportion.
-pub const COMPONENT_MAX_BYTES: usize = 16 << 20;
+/// Largest component: compiling one costs time and memory in proportion. Of the languages that are
+/// tried, Python's is the largest: its interpreter and the image of its memory are 18 MiB.
+pub const COMPONENT_MAX_BYTES: usize = 24 << 20;
 /// Most core modules and components inside one component. The encoder makes four modules (the
-/// guest, a shim, its fixups) and one component for each export.
-const NESTED_MAX: usize = 32;
+/// guest, a shim, its fixups) and one component for each export; Python's, which links libraries
+/// when it starts, has forty.
+const NESTED_MAX: usize = 64;
 /// Components inside components: the encoder nests once.
 const DEPTH_MAX: usize = 4;
+/// How a resource type stands among the names of functions, none of which has a space.
+const RESOURCE: &str = "resource ";
 /// Longest name repeated in an error.
 const NAME_MAX_BYTES: usize = 120;
 /// What the only export must hold.
 const TASK_FUNCTIONS: [&str; 3] = ["run", "review", "describe"];
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ComponentError {
-    #[error(
-        "the component has {found} bytes, more than {COMPONENT_MAX_BYTES}; build it with `opt-level = \"s\"` and `strip = true`"
-    )]
-    TooLarge { found: usize },
-    #[error(
-        "the core module cannot become a component: {why}; build it with keepwell-sdk for `wasm32-unknown-unknown`"
-    )]
-    Encode { why: String },
-    #[error("it is not a component; `keepwell plugin build` makes one from a core module")]
-    NotComponent,
-    #[error("it is not valid WebAssembly: {why}; build it again")]
-    Invalid { why: String },
-    #[error(
-        "it nests more than {NESTED_MAX} modules and components or deeper than {DEPTH_MAX}; link fewer adapters into it"
-    )]
-    Nested,
-    #[error(
-        "it imports `{name}`, which no plugin may have; build it with keepwell-sdk, without WASI"
-    )]
-    UndeclaredImport { name: String },
-    #[error(
-        "it imports `{name}` as a {kind}; only the interfaces of `keepwell:task` can be imported"
-    )]
-    OddImport { name: String, kind: &'static str },
-    #[error("it does not export `{name}`; register the plugin with the macro of keepwell-sdk")]
-    MissingExport { name: String },
-    #[error(
-        "it imports `{interface}`, but no task of the manifest needs `{capability}`; hint: declare `{capability}` among the needs of the task that uses it"
-    )]
-    NotDeclared {
-        interface: String,
-        capability: Capability,
-    },
-}
-
-impl ComponentError {
-    /// Stable, for programs.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge { .. } => "too-large",
-            Self::Encode { .. }
-            | Self::NotComponent
-            | Self::Invalid { .. }
-            | Self::Nested
-            | Self::MissingExport { .. } => "bad-component",
-            Self::UndeclaredImport { .. } | Self::OddImport { .. } | Self::NotDeclared { .. } => {
-                "undeclared-import"
-            }
-        }
-    }
-
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "its shape is that of `map_err`"
-    )]
-    fn invalid(why: wasmparser::BinaryReaderError) -> Self {
-        Self::Invalid {
-            why: printable(&why.to_string(), 2 * NAME_MAX_BYTES),
-        }
-    }
-}
 
 /// One imported interface and what is used of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,6 +67,8 @@ pub struct Scan {
     /// Sorted, each once.
     pub capabilities: Vec<Capability>,
     pub exports: Vec<String>,
+    /// It imports something of WASI, all of it inert.
+    pub wasi: bool,
 }
 
 /// Wraps a core module that carries its WIT into a component. Same module, same bytes.
@@ -152,13 +99,12 @@ pub fn scan(component: &[u8]) -> Result<Scan, ComponentError> {
     } = validate(component)?;
     let mut found = vec![];
     for name in imports {
-        if interface_name(&name).is_none() {
-            return Err(undeclared(&name));
-        }
-        found.push(Import {
+        let import = Import {
             functions: functions(&types, &name)?,
             interface: name,
-        });
+        };
+        check_import(&import)?;
+        found.push(import);
     }
     check_exports(&types, &exports)?;
     found.sort();
@@ -167,6 +113,7 @@ pub fn scan(component: &[u8]) -> Result<Scan, ComponentError> {
     capabilities.sort();
     capabilities.dedup();
     Ok(Scan {
+        wasi: found.iter().any(|import| is_wasi(&import.interface)),
         imports: found,
         capabilities,
         exports,
@@ -176,6 +123,12 @@ pub fn scan(component: &[u8]) -> Result<Scan, ComponentError> {
 /// Whether all a component imports is asked for by some task of the manifest.
 pub fn check_against(scan: &Scan, manifest: &Manifest) -> Result<(), ComponentError> {
     let asked = manifest.capabilities();
+    let wasi = scan.imports.iter().find(|i| is_wasi(&i.interface));
+    if let Some(import) = wasi.filter(|_| !manifest.wasi) {
+        return Err(ComponentError::WasiNotDeclared {
+            name: import.interface.clone(),
+        });
+    }
     for import in &scan.imports {
         if let Some(capability) = import.capability().filter(|c| !asked.contains(c)) {
             return Err(ComponentError::NotDeclared {
@@ -193,6 +146,27 @@ fn check_size(bytes: &[u8]) -> Result<(), ComponentError> {
         return Err(ComponentError::TooLarge { found });
     }
     Ok(())
+}
+
+/// Of the contract, every interface; of WASI, what is inert, function by function.
+fn check_import(import: &Import) -> Result<(), ComponentError> {
+    let name = import.interface.as_str();
+    if !is_wasi(name) {
+        return interface_name(name)
+            .map(|_| ())
+            .ok_or_else(|| undeclared(name));
+    }
+    let not_inert = |name: &str| ComponentError::NotInert {
+        name: printable(name, NAME_MAX_BYTES),
+    };
+    let known = wasi::functions(name).ok_or_else(|| not_inert(name))?;
+    // A resource by itself does nothing; what is done with it are functions.
+    let more =
+        |function: &&String| !function.starts_with(RESOURCE) && !known.contains(&function.as_str());
+    match import.functions.iter().find(more) {
+        Some(function) => Err(not_inert(&format!("{name}#{function}"))),
+        None => Ok(()),
+    }
 }
 
 fn undeclared(name: &str) -> ComponentError {
@@ -222,6 +196,9 @@ fn validate(bytes: &[u8]) -> Result<Surface, ComponentError> {
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(ComponentError::invalid)?;
         match &payload {
+            // Code in a component of its own: the adapters between two of them are code of several
+            // memories, which the sandbox does not run.
+            Payload::ModuleSection { .. } if depth > 0 => return Err(ComponentError::Composed),
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
                 depth += 1;
                 nested += 1;
@@ -328,7 +305,7 @@ fn functions(types: &Types, name: &str) -> Result<Vec<String>, ComponentError> {
             Entity::Func(_) => found.push(part.clone()),
             Entity::Type { created, .. } => {
                 if let wasmparser::component_types::ComponentAnyTypeId::Resource(_) = created {
-                    found.push(format!("resource {part}"));
+                    found.push(format!("{RESOURCE}{part}"));
                 }
             }
             Entity::Module(_) | Entity::Value(_) | Entity::Instance(_) | Entity::Component(_) => {

@@ -11,8 +11,8 @@ use keepwell_model::id::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Largest bundle: a component has at most 16 MiB; later layers (documents, bills of materials)
-/// may take as much again.
+/// Largest bundle: a component has at most 24 MiB; later layers (documents, bills of materials)
+/// may take a third as much again.
 pub const BUNDLE_MAX_BYTES: usize = 32 << 20;
 /// Index and manifest are a page each.
 const INDEX_MAX_BYTES: usize = 64 << 10;

@@ -76,13 +76,65 @@ fn what_is_imported_must_be_declared() {
 }
 
 #[test]
-fn wasi_is_refused() {
+fn what_is_inert_of_wasi_needs_the_manifests_word() {
     let name = "wasi:cli/environment@0.2.0";
-    let error = scan(&component(&[CORE, name])).unwrap_err();
-    assert_eq!(
-        error,
-        ComponentError::UndeclaredImport { name: name.into() }
-    );
+    let scan = scan(&component(&[CORE, name])).unwrap();
+    assert!(scan.wasi);
+    let mut manifest = manifest("clean", &[]);
+    let error = check_against(&scan, &manifest).unwrap_err();
+    assert_eq!(error, ComponentError::WasiNotDeclared { name: name.into() });
+    assert_eq!(error.code(), "undeclared-import");
+    manifest.wasi = true;
+    check_against(&scan, &manifest).unwrap();
+}
+
+#[test]
+fn what_is_not_inert_of_wasi_is_refused_by_name() {
+    let with = |name: &str, function: &str| {
+        scan(&text(&format!(
+            r#"(import "{name}" (instance (export "{function}" (func)))) EXPORT"#
+        )))
+    };
+    assert!(with("wasi:cli/exit@0.2.3", "exit").is_ok());
+    for outside in [
+        "wasi:sockets/network@0.2.9",
+        "wasi:sockets/instance-network@0.2.9",
+        "wasi:sockets/tcp@0.2.9",
+        "wasi:sockets/tcp-create-socket@0.2.9",
+        "wasi:sockets/udp@0.2.9",
+        "wasi:sockets/udp-create-socket@0.2.9",
+        "wasi:sockets/ip-name-lookup@0.2.9",
+        "wasi:http/types@0.2.9",
+        "wasi:http/outgoing-handler@0.2.9",
+        "wasi:cli/run@0.2.9",
+        "wasi:clocks/timezone@0.2.9",
+        "wasi:clocks/system-clock@0.3.0",
+        "wasi:cli/exit@0.3.0",
+        "wasi:cli/exit@0.2.0-rc-2023-11-10",
+        "wasi:cli/exit",
+        "wasi:config/store@0.2.0-rc.1",
+        "wasi:keyvalue/store@0.2.0-draft",
+        "wasi:nn/graph@0.2.0",
+    ] {
+        let expected = ComponentError::NotInert {
+            name: outside.into(),
+        };
+        assert_eq!(with(outside, "exit"), Err(expected), "{outside}");
+    }
+    // A later version of an inert interface may hold more than what is known to be inert.
+    let name = "wasi:cli/stdout@0.2.99#get-file".into();
+    let later = with("wasi:cli/stdout@0.2.99", "get-file");
+    assert_eq!(later, Err(ComponentError::NotInert { name }));
+    let old = "wasi_snapshot_preview1".to_owned();
+    let error = with(&old, "fd_write").unwrap_err();
+    assert!(matches!(error, ComponentError::Invalid { .. }), "{error}");
+}
+
+#[test]
+fn what_is_composed_of_several_components_is_refused() {
+    let inner = "(component (core module (memory 1)))";
+    let error = scan(&text(&format!("{inner} EXPORT"))).unwrap_err();
+    assert_eq!(error, ComponentError::Composed);
 }
 
 #[test]
@@ -155,7 +207,7 @@ fn what_is_no_component_too_large_or_nested_is_refused() {
     assert_eq!(scan(&large), Err(ComponentError::TooLarge { found }));
     assert_eq!(encode(&large), Err(ComponentError::TooLarge { found }));
     assert!(matches!(encode(b"no"), Err(ComponentError::Encode { .. })));
-    let wide = "(component)".repeat(40);
+    let wide = "(component)".repeat(70);
     assert_eq!(
         scan(&text(&format!("{wide} EXPORT"))),
         Err(ComponentError::Nested)

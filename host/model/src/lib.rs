@@ -27,5 +27,6 @@ pub mod state;
 pub mod store;
 pub mod trend;
 pub mod units;
+pub mod wasi;
 pub mod window;
 pub mod words;

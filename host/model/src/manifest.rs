@@ -20,6 +20,10 @@ pub struct Manifest {
     pub description: String,
     /// Version of `keepwell:task` the SDK was built with.
     pub contract: String,
+    /// Its component imports the inert part of WASI ([`crate::wasi`]), as its language's tools make
+    /// it do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wasi: bool,
     pub tasks: Vec<TaskInfo>,
 }
 

@@ -9,8 +9,9 @@ use wasmtime::ResourceLimiter;
 pub(crate) const STACK_BYTES: usize = 512 << 10;
 /// Bytes one call may move between guest and host: 4,096 entries with long paths fit.
 pub(crate) const CALL_BYTES: usize = 8 << 20;
-/// Core instances in one component: wit-component makes fewer than ten.
-const INSTANCES_MAX: usize = 16;
+/// Core instances in one component: wit-component makes fewer than ten; what links libraries when
+/// it starts, as Python's does, has one for each of them and of their tables of symbols.
+const INSTANCES_MAX: usize = 256;
 /// Memories in one component: the guest's, and some of adapters.
 const MEMORIES_MAX: usize = 4;
 const TABLES_MAX: usize = 16;

@@ -4,6 +4,7 @@
 use crate::bounds::{Crossed, Meter, thread_cpu};
 use crate::frame::FrameError;
 use crate::interface::bindings::types as wit;
+use crate::interface::wasi::Lines;
 use crate::protocol::{Answer, Ask, Assignment, Told};
 use crate::recount::{
     CALLS_KEPT, OFTEN, REFUSALS_KEPT, Reported, WORD_MAX_BYTES, checkpoint_every,
@@ -52,6 +53,10 @@ pub(crate) struct Ctx {
     pub(crate) cpu: Option<Result<Cpu, Refusal>>,
     /// Measured once in a run, as the contract says.
     pub(crate) root_infos: Option<Vec<crate::interface::bindings::storage::RootInfo>>,
+    /// What was printed through WASI and has no end of line yet.
+    pub(crate) lines: Lines,
+    /// Numbers drawn from the insecure randomness of WASI.
+    pub(crate) insecure_drawn: u64,
     in_use: Option<Arc<InUse>>,
     calls: Vec<Call>,
     calls_told: Instant,
@@ -123,6 +128,8 @@ impl Ctx {
             scrubbed: Scrubbed::default(),
             cpu: None,
             root_infos: None,
+            lines: Lines::default(),
+            insecure_drawn: 0,
             in_use: None,
             calls: Vec::new(),
             calls_told: Instant::now(),

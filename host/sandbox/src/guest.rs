@@ -31,6 +31,9 @@ pub(crate) fn run(
             call(&prepare(engine, component)?, &mut store, entry)
         })?
     });
+    // What it printed last says best why it ended, if its line has an end or not.
+    let said = store.data_mut().end_lines();
+    let outcome = outcome.and_then(|finished| said.map(|()| finished));
     let fuel = fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
     let finished = match outcome {
         Ok(finished) => finished,
@@ -41,7 +44,7 @@ pub(crate) fn run(
 
 /// A component held against the whole contract: all that is left to do is to make an instance.
 pub(crate) fn prepare(engine: &Engine, component: &Component) -> wasmtime::Result<PluginPre<Ctx>> {
-    PluginPre::new(link(engine)?.instantiate_pre(component)?)
+    PluginPre::new(link(engine, component)?.instantiate_pre(component)?)
 }
 
 /// A store with every bound set, before anything is instantiated in it, so that start functions

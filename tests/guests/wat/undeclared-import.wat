@@ -1,7 +1,7 @@
 ;; Imports what no manifest of the contract can ask for.
 (component
-  (import "wasi:cli/environment@0.2.0"
-    (instance (export "get-arguments" (func (result (list string))))))
+  (import "wasi:http/outgoing-handler@0.2.0"
+    (instance (export "handle" (func (result (list string))))))
   (core module $m (func (export "f")))
   (core instance $i (instantiate $m))
   (func $f (canon lift (core func $i "f")))

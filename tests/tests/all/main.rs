@@ -23,6 +23,7 @@ mod guards;
 mod harness;
 mod hostile;
 mod journal;
+mod languages;
 mod own_state;
 mod reports;
 mod schedule_verbs;

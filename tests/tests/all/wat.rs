@@ -220,9 +220,9 @@ fn undeclared_import() {
     let node = Node::new(shared());
     build(&node, "undeclared-import")
         .exits(4)
-        .says(&["wasi:cli/environment"]);
+        .says(&["wasi:http/outgoing-handler"]);
     let why = install(&node, component("undeclared-import")).unwrap_err();
-    assert!(why.contains("wasi:cli/environment"), "{why}");
+    assert!(why.contains("wasi:http/outgoing-handler"), "{why}");
 }
 
 /// Describing itself is bounded too: whoever builds a bundle of a stranger's component waits no

@@ -265,6 +265,7 @@ fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
     let value = serde_json::json!({
         "manifest": manifest, "bundle": plugin.bundle.id, "component": plugin.bundle.component_digest,
         "signer": plugin.bundle.signer, "imports": import_lines(&plugin.bundle),
+        "wasi": plugin.bundle.scan.wasi,
     });
     global.out().document(&value, || {
         let signer = &plugin.bundle.signer;
@@ -277,6 +278,9 @@ fn inspect(global: &Global, wanted: &str) -> Result<Exit> {
             tier_word(signer.tier),
             &signer.key_id[..16]
         );
+        if plugin.bundle.scan.wasi {
+            text.push_str("imports the inert part of WASI: no files, network or environment\n");
+        }
         for task in &manifest.tasks {
             text.push_str(&format!("\n{}: {}\n", task.name, task.description));
             for need in &task.needs {

@@ -23,14 +23,9 @@ fn crossed(limit: LimitName, detail: String) -> wasmtime::Error {
     wasmtime::Error::new(Crossed::new(limit, detail))
 }
 
-impl wit::Host for Ctx {
-    fn log(&mut self, level: wit::Level, message: String) -> wasmtime::Result<()> {
-        let level = match level {
-            wit::Level::Debug => Level::Debug,
-            wit::Level::Info => Level::Info,
-            wit::Level::Warn => Level::Warn,
-            wit::Level::Error => Level::Error,
-        };
+impl Ctx {
+    /// A line of the run's log, under its limit.
+    pub(crate) fn say(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         let line = printable_line(&LogLine { level, message });
         self.counts.log_bytes += line_bytes(&line);
         if self.counts.log_bytes > self.assignment.limits.log.0 {
@@ -41,6 +36,18 @@ impl wit::Host for Ctx {
             ));
         }
         self.tell(Told::Logged(line)).map_err(end)
+    }
+}
+
+impl wit::Host for Ctx {
+    fn log(&mut self, level: wit::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            wit::Level::Debug => Level::Debug,
+            wit::Level::Info => Level::Info,
+            wit::Level::Warn => Level::Warn,
+            wit::Level::Error => Level::Error,
+        };
+        self.say(level, message)
     }
 
     fn now(&mut self) -> wasmtime::Result<u64> {

@@ -8,6 +8,7 @@ mod state;
 mod storage;
 mod storage_clean;
 mod types;
+pub(crate) mod wasi;
 
 pub(crate) mod bindings {
     //! What `wit/` says, as Rust.
@@ -30,12 +31,12 @@ pub(crate) mod bindings {
 
 use crate::ctx::Ctx;
 use wasmtime::Engine;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{Component, HasSelf, Linker};
 
 /// Links the whole contract. A plugin holds several tasks, and its component imports what any of
 /// them may be granted; which of it this run holds is asked at each call, and the answer to the
-/// rest is the refusal `denied`, which never traps.
-pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
+/// rest is the refusal `denied`, which never traps. WASI is linked only to who asks for it.
+pub(crate) fn link(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Ctx>> {
     let mut linker = Linker::new(engine);
     fn same(ctx: &mut Ctx) -> &mut Ctx {
         ctx
@@ -49,5 +50,6 @@ pub(crate) fn link(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     bindings::config_read::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::config_write::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
     bindings::state::add_to_linker::<Ctx, HasSelf<Ctx>>(&mut linker, same)?;
+    wasi::link(engine, component, &mut linker)?;
     Ok(linker)
 }

@@ -35,7 +35,7 @@ pub(crate) fn bound_resources(guest_memory: u64) -> rustix::io::Result<()> {
 }
 
 /// Bounds for the compiling process.
-pub(crate) fn bound_compiler(memory: u64, cpu_seconds: u64) -> rustix::io::Result<()> {
+pub(crate) fn bound_compiler(memory: u64) -> rustix::io::Result<()> {
     let exactly = |n| Rlimit {
         current: Some(n),
         maximum: Some(n),
@@ -43,8 +43,12 @@ pub(crate) fn bound_compiler(memory: u64, cpu_seconds: u64) -> rustix::io::Resul
     setrlimit(Resource::Core, exactly(0))?;
     setrlimit(Resource::Fsize, exactly(0))?;
     lower(Resource::Nofile, 16)?;
-    lower(Resource::Data, memory)?;
-    lower(Resource::Cpu, cpu_seconds)
+    lower(Resource::Data, memory)
+}
+
+/// CPU time of the compiling process, from its start.
+pub(crate) fn bound_cpu(seconds: u64) -> rustix::io::Result<()> {
+    lower(Resource::Cpu, seconds)
 }
 
 /// Sets a limit, or keeps the one in force where that is stricter.

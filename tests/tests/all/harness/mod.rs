@@ -19,6 +19,6 @@ pub(crate) use program::{
     wait_for,
 };
 pub(crate) use time::{now_ms, rfc3339};
-pub(crate) use tools::{command, have};
+pub(crate) use tools::{command, have, have_at};
 pub(crate) use tree::{Aged, Snapshot, age, snapshot};
 pub(crate) use turn::{alone, shared};

@@ -1,5 +1,6 @@
 //! Other programs: used when they are there, missed aloud when they are not.
 
+use std::path::Path;
 use std::process::Command;
 
 /// Whether this runs where everything must be there.
@@ -15,6 +16,17 @@ pub(crate) fn have(name: &str) -> bool {
     assert!(there || !in_ci(), "`{name}` is not installed, and CI=true");
     if !there {
         eprintln!("SKIPPED: `{name}` is not installed");
+    }
+    there
+}
+
+/// Whether a tool that `.ci/run` installs lies there. As [`have`], if not.
+pub(crate) fn have_at(path: &Path) -> bool {
+    let there = path.exists();
+    let path = path.display();
+    assert!(there || !in_ci(), "{path} is not there, and CI=true");
+    if !there {
+        eprintln!("SKIPPED: {path} is not there; `.ci/run` says how it comes there");
     }
     there
 }
