@@ -43,7 +43,10 @@ pub use error::BundleError;
 pub use key::{BadKey, PublicKey, SecretKey};
 pub use keyfile::{KeyFileError, read_secret, write_secret};
 pub use layout::{BUNDLE_MAX_BYTES, DOCUMENT_MAX_BYTES, Documents};
-pub use lock::{Lock, LockEntry, LockError};
+pub use lock::{
+    Accepted, Lock, LockEntry, LockError, RolledBack, Standing, Trial, VERSIONS_MAX, joined,
+    needs_seal, split,
+};
 pub use sshsig::{ARMOR_MAX_BYTES, BadSsh, SSH_NAMESPACE, SshSignature, parse_ssh_key};
 pub use statement::{
     ComponentInfo, PREDICATE_TYPE, Predicate, RELEASE_MAX, STATEMENT_TYPE, Statement, Subject,

@@ -78,6 +78,7 @@ fn run(journal: &Journal, n: u64) -> Result<()> {
     };
     let event = Event::RunEnded {
         again: false,
+        fault: false,
         state,
         reason: None,
         hint: None,

@@ -127,6 +127,13 @@ pub(crate) fn change(record: &Record, entry: u64) -> Option<Change> {
         Event::NodeCreated { .. }
         | Event::PluginInstalled { .. }
         | Event::PluginRemoved { .. }
+        | Event::PluginSwitched { .. }
+        | Event::PluginHeld { .. }
+        | Event::PluginAccepted { .. }
+        | Event::PluginRejected { .. }
+        | Event::PluginRolledBack { .. }
+        | Event::PluginProven { .. }
+        | Event::PluginCutOff { .. }
         | Event::PluginRefused { .. }
         | Event::PluginQuarantined { .. }
         | Event::TrustChanged { .. }

@@ -194,6 +194,13 @@ fn about(event: &Event, name: &str) -> bool {
         | Event::StateCleared { .. } => capability == Some(Capability::State),
         Event::NodeCreated { .. }
         | Event::PluginRemoved { .. }
+        | Event::PluginSwitched { .. }
+        | Event::PluginHeld { .. }
+        | Event::PluginAccepted { .. }
+        | Event::PluginRejected { .. }
+        | Event::PluginRolledBack { .. }
+        | Event::PluginProven { .. }
+        | Event::PluginCutOff { .. }
         | Event::PluginRefused { .. }
         | Event::PluginQuarantined { .. }
         | Event::TrustChanged { .. }

@@ -44,6 +44,8 @@ pub struct Node {
     pub changes: Arc<Mutex<()>>,
     /// Held while a window is extended: each extension counts what the others gave.
     pub windows: Arc<Mutex<()>>,
+    /// Held while the installed plugins change.
+    pub plugins: Arc<Mutex<()>>,
     /// Runs that are under way.
     pub in_hand: InHand,
     /// Held while an answer to a request for approval is taken in, and while a plan is let through.
@@ -79,6 +81,7 @@ impl Node {
             cut_off: Arc::default(),
             changes: Arc::default(),
             windows: Arc::default(),
+            plugins: Arc::default(),
             in_hand: InHand::default(),
             answers: Arc::default(),
             _lock: Arc::new(lock),

@@ -218,6 +218,11 @@ pub fn make_private_dir(dir: &Path) -> Result<()> {
         .map_err(|e| Error::io("create", dir, &e))
 }
 
+/// Makes what was made, named or removed in a directory durable.
+pub fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
 /// Replaces a file by rename, so that a crash leaves the old or the new one whole.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let parent = path
@@ -241,7 +246,7 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
-        File::open(parent)?.sync_all()
+        sync_dir(parent)
     };
     write().map_err(|e| {
         // A leftover is removed by the next write; the first error is what counts.

@@ -1,13 +1,34 @@
 //! Installed plugins: from a bundle somebody hands over to code a worker may run.
 
+mod failpoint;
+mod grants;
+mod shelf;
+mod steps;
+
+pub use grants::note_grants;
+pub use shelf::{Add, Change, Shelf};
+pub use steps::What;
+
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, make_private_dir, write_file};
 use crate::worker;
-use keepwell_bundle::{Against, Bundle, Lock, LockEntry, Step, Trust};
+use keepwell_bundle::{Against, Bundle, Lock, LockEntry, Standing, Step, Trust};
 use keepwell_journal::NodeKey;
-use keepwell_model::id::Digest;
+use keepwell_model::id::{Digest, PluginName};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+/// Why a version is not the active one any more, if it failed too often.
+pub fn went_back(entry: &LockEntry) -> Option<String> {
+    let back = entry.rolled_back.as_ref()?;
+    Some(format!(
+        "{}@{} was rolled back to {} after {} faults in {} runs",
+        entry.name, entry.version, back.to, back.faults, back.runs
+    ))
+}
+
+/// What the node's key seals as.
+const SEALED: &str = "plugins.lock";
 
 /// A bundle that verified just now against the node's trust file.
 #[derive(Debug)]
@@ -35,6 +56,8 @@ pub fn latest_ms(dir: &NodeDir) -> u64 {
     crate::clock::now_ms().max(newest.ok().flatten().unwrap_or_default())
 }
 
+/// Which plugins are installed. What another program wrote is not believed: it could make a held
+/// version the active one.
 pub fn lock(dir: &NodeDir) -> Result<Lock> {
     dir.must_exist()?;
     let path = dir.lock_file();
@@ -42,7 +65,29 @@ pub fn lock(dir: &NodeDir) -> Result<Lock> {
         return Ok(Lock::default());
     }
     let text = crate::config::read_text(&path)?;
-    Lock::parse(&text).map_err(|e| crate::config::bad_file(&path, &text, &e.to_string(), None))
+    let (seal, body) = keepwell_bundle::split(&text);
+    let lock = Lock::parse(body)
+        .map_err(|e| crate::config::bad_file(&path, &text, &e.to_string(), None))?;
+    let ours = match seal {
+        Some(seal) => crate::node::read_key(&dir.node_key())?.has_sealed(SEALED, body, seal),
+        None => !keepwell_bundle::needs_seal(body).unwrap_or(true),
+    };
+    if ours {
+        return Ok(lock);
+    }
+    let message = format!("{} was changed by another program", path.display());
+    Err(Error::denied(message).hint(
+        "restore it from a copy, or move it away and install the plugins again: keepwell sealed what it wrote",
+    ))
+}
+
+/// The text of the lock file, sealed.
+fn lock_text(key: &NodeKey, lock: &Lock) -> Result<String> {
+    let body = lock
+        .to_toml()
+        .map_err(|e| Error::failed(format!("cannot write plugins.lock: {e}")))?;
+    let seal = key.seal(SEALED, &body);
+    Ok(keepwell_bundle::joined(&seal, &body))
 }
 
 /// Where an installed bundle lies.
@@ -73,25 +118,97 @@ pub fn endorsement_of(bundle: &Path, named: Option<&Path>) -> Result<Option<Vec<
     }
 }
 
-/// Opens an installed plugin by `name`, `name@version` or digest. Signature and trust are checked
-/// again each time: what was revoked since does not run.
+/// Opens an installed plugin by `name` (its active version), `name@version` or digest. Signature and
+/// trust are checked again each time: what was revoked since does not run.
 pub fn open(dir: &NodeDir, trust: &Trust, now_ms: u64, wanted: &str) -> Result<Installed> {
-    let lock = lock(dir)?;
-    let entry = lock.find(wanted).ok_or_else(|| {
-        let known: Vec<&str> = lock.entries().iter().map(|e| e.name.as_str()).collect();
-        let error = Error::config(format!("plugin `{wanted}` is not installed"));
-        match keepwell_model::grant::nearest(wanted, &known) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("`keepwell plugin install FILE.kwb` installs one"),
+    let entry = find(&lock(dir)?, wanted)?.clone();
+    let opened = open_entry(dir, trust, now_ms, &entry);
+    if opened.is_err() && !bundle_path(dir, &entry).exists() {
+        // A version that is not needed any more may go between the look and the opening.
+        let now = find(&lock(dir)?, wanted)?.clone();
+        if now != entry {
+            return open_entry(dir, trust, now_ms, &now);
         }
-    })?;
-    if let Some(why) = &entry.quarantined {
-        return Err(Error::denied(format!(
-            "plugin `{}` {} is in quarantine: {why}",
-            entry.name, entry.version
-        ))
-        .hint("`keepwell plugin upgrade FILE` installs another one; `keepwell trust explain` says more"));
     }
+    opened
+}
+
+/// The installed version that `wanted` means, if it may run.
+fn find<'a>(lock: &'a Lock, wanted: &str) -> Result<&'a LockEntry> {
+    match lock.find(wanted) {
+        Some(entry) if entry.standing != Standing::Held => not_aside(entry),
+        Some(held) => Err(Error::denied(format!(
+            "plugin `{}` {} is held: it asks for more than the active version",
+            held.name, held.version
+        ))
+        .hint(format!(
+            "`keepwell plugin accept {}@{}` shows what, and lets it run",
+            held.name, held.version
+        ))),
+        None => Err(unknown(lock, wanted)),
+    }
+}
+
+fn not_aside(entry: &LockEntry) -> Result<&LockEntry> {
+    let Some(why) = &entry.quarantined else {
+        return Ok(entry);
+    };
+    Err(Error::denied(format!(
+        "plugin `{}` {} is in quarantine: {why}",
+        entry.name, entry.version
+    ))
+    .hint(
+        "`keepwell plugin upgrade FILE` installs another one; `keepwell trust explain` says more",
+    ))
+}
+
+/// Why `wanted` names nothing that is installed.
+pub fn unknown(lock: &Lock, wanted: &str) -> Error {
+    let name = wanted.split('@').next().unwrap_or(wanted);
+    if !wanted.contains(':')
+        && let Err(e) = PluginName::new(name)
+    {
+        return Error::config(e.to_string());
+    }
+    let error = Error::config(format!("plugin `{wanted}` is not installed"));
+    let versions: Vec<&str> = lock.versions(name).map(|e| e.version.as_str()).collect();
+    if !versions.is_empty() {
+        return error.hint(format!("`{name}` is installed as {}", versions.join(", ")));
+    }
+    let known: Vec<&str> = lock.entries().iter().map(|e| e.name.as_str()).collect();
+    match keepwell_model::grant::nearest(wanted, &known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("`keepwell plugin install FILE.kwb` installs one"),
+    }
+}
+
+/// What an installed bundle says of itself, be it trusted any more or not: the one that the lock names.
+pub fn look_into(
+    dir: &NodeDir,
+    entry: &LockEntry,
+) -> Result<keepwell_bundle::UnverifiedInspection> {
+    let path = match entry.quarantined {
+        Some(_) => quarantined_path(dir, entry),
+        None => bundle_path(dir, entry),
+    };
+    let said = keepwell_bundle::inspect(&read_bundle(&path)?).map_err(|e| refused(&path, &e))?;
+    if said.id == entry.bundle {
+        return Ok(said);
+    }
+    Err(Error::denied(format!(
+        "{} is another bundle",
+        path.display()
+    )))
+}
+
+/// Opens exactly this version, whatever its standing.
+pub fn open_entry(
+    dir: &NodeDir,
+    trust: &Trust,
+    now_ms: u64,
+    entry: &LockEntry,
+) -> Result<Installed> {
+    not_aside(entry)?;
     let path = bundle_path(dir, entry);
     let bytes = read_bundle(&path)?;
     let endorsement = read_endorsement(&endorsement_path(dir, entry))?;
@@ -179,39 +296,10 @@ pub fn refused(path: &Path, e: &keepwell_bundle::BundleError) -> Error {
     ))
 }
 
-/// Verified, compiled, stored, locked; in this order, so that a crash leaves the old state.
-pub fn install(
-    dir: &NodeDir,
-    key: &NodeKey,
-    (bytes, endorsement): (&[u8], Option<&[u8]>),
-    bundle: &Bundle,
-    now_ms: u64,
-) -> Result<LockEntry> {
-    compiled(dir, key, bundle)?;
-    let entry = LockEntry::of(bundle, now_ms);
-    make_private_dir(&dir.plugins())?;
-    if let Some(endorsement) = endorsement {
-        write_file(&endorsement_path(dir, &entry), endorsement, 0o600)?;
-    }
-    write_file(&bundle_path(dir, &entry), bytes, 0o600)?;
-    let mut lock = lock(dir)?;
-    lock.insert(entry.clone());
-    write_lock(dir, &lock)?;
-    Ok(entry)
-}
-
-fn write_lock(dir: &NodeDir, lock: &Lock) -> Result<()> {
-    let path = dir.lock_file();
-    let text = lock
-        .to_toml()
-        .map_err(|e| Error::failed(format!("cannot write {}: {e}", path.display())))?;
-    write_file(&path, text.as_bytes(), 0o644)
-}
-
 /// The machine code of a component: from the cache when it is there and was sealed by this node,
 /// else compiled in a limited child and sealed.
 pub fn code(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<File> {
-    let path = code_path(dir, bundle.component_digest);
+    let path = cache_path(dir, bundle.component_digest);
     if let Ok(file) = File::open(&path) {
         match keepwell_sandbox::unseal(&file, &key.mac_key(), bundle.component_digest) {
             Ok(()) => return Ok(file),
@@ -230,31 +318,28 @@ pub fn code(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<File> {
     Ok(file)
 }
 
-fn code_path(dir: &NodeDir, component: Digest) -> PathBuf {
+fn cache_path(dir: &NodeDir, component: Digest) -> PathBuf {
     let key = keepwell_sandbox::cache_key(component);
     dir.cache().join(format!("{key}.cwasm"))
+}
+
+/// Whether the cache holds machine code of it that this node made.
+fn is_compiled(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> bool {
+    File::open(cache_path(dir, bundle.component_digest)).is_ok_and(|file| {
+        keepwell_sandbox::unseal(&file, &key.mac_key(), bundle.component_digest).is_ok()
+    })
 }
 
 fn compiled(dir: &NodeDir, key: &NodeKey, bundle: &Bundle) -> Result<()> {
     let code = worker::compile(&bundle.component)?;
     let sealed = keepwell_sandbox::seal(&code, &key.mac_key(), bundle.component_digest);
     make_private_dir(&dir.cache())?;
-    write_file(&code_path(dir, bundle.component_digest), &sealed, 0o600)
-}
-
-pub fn remove(dir: &NodeDir, entry: &LockEntry) -> Result<()> {
-    let mut lock = lock(dir)?;
-    lock.remove(&entry.name, &entry.version);
-    write_lock(dir, &lock)?;
-    for path in [bundle_path(dir, entry), endorsement_path(dir, entry)] {
-        gone(&path)?;
-    }
-    Ok(())
+    write_file(&cache_path(dir, bundle.component_digest), &sealed, 0o600)
 }
 
 /// Puts a bundle aside for good: it stays as evidence where nothing opens it, its machine code goes,
 /// and the lock file says why. In this order, so that a crash leaves what is refused anyway.
-pub fn quarantine(dir: &NodeDir, entry: &LockEntry, why: &str) -> Result<()> {
+pub fn quarantine(dir: &NodeDir, key: &NodeKey, entry: &LockEntry, why: &str) -> Result<()> {
     make_private_dir(&dir.plugins().join("quarantine"))?;
     let from = bundle_path(dir, entry);
     match std::fs::rename(&from, quarantined_path(dir, entry)) {
@@ -262,19 +347,11 @@ pub fn quarantine(dir: &NodeDir, entry: &LockEntry, why: &str) -> Result<()> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(Error::io("move", &from, &e)),
     }
-    gone(&code_path(dir, entry.component))?;
+    steps::gone(&cache_path(dir, entry.component))?;
     let mut lock = lock(dir)?;
     lock.insert(LockEntry {
         quarantined: Some(why.to_owned()),
         ..entry.clone()
     });
-    write_lock(dir, &lock)
-}
-
-fn gone(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::io("remove", path, &e)),
-    }
+    write_file(&dir.lock_file(), lock_text(key, &lock)?.as_bytes(), 0o644)
 }

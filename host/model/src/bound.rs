@@ -127,6 +127,7 @@ mod tests {
             hint: None,
             limit: None,
             again: false,
+            fault: false,
         }));
         assert_eq!(Bound::of(&records), Bound::default());
     }

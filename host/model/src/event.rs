@@ -104,6 +104,57 @@ pub enum Event {
         plugin: String,
         version: String,
     },
+    /// What the plugin's name alone means from here on.
+    PluginSwitched {
+        plugin: String,
+        from: String,
+        version: String,
+        bundle: Digest,
+    },
+    /// It asks for more than the version before, or is older: it waits, and nothing of it runs.
+    PluginHeld {
+        plugin: String,
+        version: String,
+        bundle: Digest,
+        component: Digest,
+        signer: String,
+        /// What it asks for beyond the active version, a line each.
+        wider: Vec<String>,
+    },
+    /// A person lets the held version run.
+    PluginAccepted {
+        plugin: String,
+        version: String,
+        bundle: Digest,
+    },
+    PluginRejected {
+        plugin: String,
+        version: String,
+        bundle: Digest,
+    },
+    /// The version failed too often in its first runs; the one before is the active one again.
+    PluginRolledBack {
+        plugin: String,
+        from: String,
+        to: String,
+        faults: u32,
+        runs: u32,
+    },
+    /// The version came through its first runs.
+    PluginProven {
+        plugin: String,
+        version: String,
+        runs: u32,
+    },
+    /// A change of the plugins was cut off; by now it is finished, or nothing of it stays.
+    PluginCutOff {
+        plugin: String,
+        version: String,
+        change: String,
+        /// The last step that was done.
+        step: String,
+        finished: bool,
+    },
     /// A bundle was turned away.
     PluginRefused {
         source: String,
@@ -371,6 +422,9 @@ pub enum Event {
         /// The task itself says that trying again may help.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         again: bool,
+        /// It failed, or crossed a limit, by the plugin's own doing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fault: bool,
     },
     /// What the task wants to keep for itself lies in the run's folder until the run ends.
     StateHeld {
@@ -433,6 +487,13 @@ impl Event {
             Self::NodeCreated { .. } => "node-created",
             Self::PluginInstalled { .. } => "plugin-installed",
             Self::PluginRemoved { .. } => "plugin-removed",
+            Self::PluginSwitched { .. } => "plugin-switched",
+            Self::PluginHeld { .. } => "plugin-held",
+            Self::PluginAccepted { .. } => "plugin-accepted",
+            Self::PluginRejected { .. } => "plugin-rejected",
+            Self::PluginRolledBack { .. } => "plugin-rolled-back",
+            Self::PluginProven { .. } => "plugin-proven",
+            Self::PluginCutOff { .. } => "plugin-cut-off",
             Self::PluginRefused { .. } => "plugin-refused",
             Self::PluginQuarantined { .. } => "plugin-quarantined",
             Self::TrustChanged { .. } => "trust-changed",
@@ -521,6 +582,13 @@ impl Event {
             | Self::NodeCreated { .. }
             | Self::PluginInstalled { .. }
             | Self::PluginRemoved { .. }
+            | Self::PluginSwitched { .. }
+            | Self::PluginHeld { .. }
+            | Self::PluginAccepted { .. }
+            | Self::PluginRejected { .. }
+            | Self::PluginRolledBack { .. }
+            | Self::PluginProven { .. }
+            | Self::PluginCutOff { .. }
             | Self::PluginRefused { .. }
             | Self::PluginQuarantined { .. }
             | Self::TrustChanged { .. }

@@ -36,6 +36,9 @@ pub struct Report {
     /// The task itself says that trying again may help.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// It failed, or crossed a limit, by the plugin's own doing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fault: bool,
     pub started: u64,
     pub ended: Option<u64>,
     pub walls: Option<Walls>,
@@ -142,6 +145,7 @@ impl Report {
             hint: None,
             limit: None,
             again: false,
+            fault: false,
             started: record.at,
             ended: None,
             walls: None,
@@ -338,8 +342,10 @@ impl Report {
                 hint,
                 limit,
                 again,
+                fault,
             } => {
                 self.again = *again;
+                self.fault = *fault;
                 self.stage = Stage::Ended;
                 self.waits_for = None;
                 self.state = *state;
@@ -355,6 +361,13 @@ impl Report {
             | Event::NodeCreated { .. }
             | Event::PluginInstalled { .. }
             | Event::PluginRemoved { .. }
+            | Event::PluginSwitched { .. }
+            | Event::PluginHeld { .. }
+            | Event::PluginAccepted { .. }
+            | Event::PluginRejected { .. }
+            | Event::PluginRolledBack { .. }
+            | Event::PluginProven { .. }
+            | Event::PluginCutOff { .. }
             | Event::PluginRefused { .. }
             | Event::PluginQuarantined { .. }
             | Event::TrustChanged { .. }

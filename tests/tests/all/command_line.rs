@@ -66,6 +66,8 @@ const VERBS: &[(&str, Needs)] = &[
     ("plugin test DIR", Needs::Nothing),
     ("plugin install /dev/null", Needs::Write),
     ("plugin upgrade /dev/null", Needs::Write),
+    ("plugin accept hostile --digest 12345678", Needs::Write),
+    ("plugin reject hostile", Needs::Write),
     ("plugin remove nothing", Needs::Write),
     ("plugin list", Needs::Read),
     ("plugin inspect hostile", Needs::Read),

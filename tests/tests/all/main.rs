@@ -25,6 +25,7 @@ mod hostile;
 mod journal;
 mod languages;
 mod own_state;
+mod plugins;
 mod reports;
 mod schedule_verbs;
 mod schedules;

@@ -111,6 +111,7 @@ pub(crate) fn called(run: RunId, function: &str) -> Record {
 pub(crate) fn ended(run: RunId, state: RunState) -> Record {
     let event = Event::RunEnded {
         again: false,
+        fault: false,
         state,
         reason: None,
         hint: None,

@@ -222,6 +222,7 @@ fn an_event_folds_as_its_report_says() {
     let run = run_id(1);
     let end = Event::RunEnded {
         again: false,
+        fault: false,
         state: RunState::Done,
         reason: None,
         hint: None,

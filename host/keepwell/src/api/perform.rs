@@ -3,6 +3,7 @@
 use super::approvals::{answer, import};
 use super::baseline::baseline;
 use super::controls;
+use super::held::{accept, reject};
 use super::plugins::{install, remove};
 use super::request::{Answer, Request};
 use super::steering;
@@ -111,6 +112,8 @@ pub fn perform(
             install(node, source, &bundle, endorsement.as_deref(), upgrade)
         }
         Request::Remove { plugin } => remove(node, &plugin),
+        Request::Accept { plugin, digits } => accept(node, &plugin, &digits),
+        Request::Reject { plugin } => reject(node, &plugin),
         Request::Trust { name, change } => trust(node, &name, change),
         Request::Answer {
             run,
@@ -200,6 +203,7 @@ fn withdraw(node: &Node, reader: &Reader, run: &str) -> Result<Option<Answer>> {
         hint: None,
         limit: None,
         again: false,
+        fault: false,
     };
     let mut record = node.record(Some(&report.task), event);
     record.run = Some(run);

@@ -109,6 +109,16 @@ pub enum Request {
     Remove {
         plugin: String,
     },
+    /// Let a version of a plugin run that waits, as the active one.
+    Accept {
+        plugin: String,
+        /// How its bundle's id begins.
+        digits: String,
+    },
+    /// Turn it away.
+    Reject {
+        plugin: String,
+    },
     Trust {
         name: String,
         change: Target,
@@ -184,6 +194,8 @@ impl Request {
             Self::Install { upgrade: false, .. } => "plugin install",
             Self::Install { upgrade: true, .. } => "plugin upgrade",
             Self::Remove { .. } => "plugin remove",
+            Self::Accept { .. } => "plugin accept",
+            Self::Reject { .. } => "plugin reject",
             Self::Trust { change, .. } => match change {
                 Target::Add { .. } => "trust add",
                 Target::Remove => "trust remove",
@@ -289,6 +301,17 @@ pub enum Answer {
         version: String,
         bundle: String,
         signer: String,
+        /// It is what the plugin's name alone means.
+        active: bool,
+    },
+    /// It waits until somebody accepts it.
+    Held {
+        name: String,
+        version: String,
+        bundle: String,
+        signer: String,
+        /// What it asks for beyond the active version.
+        wider: Vec<String>,
     },
     Forgotten(Forgotten),
     /// A signed checkpoint.

@@ -1,12 +1,13 @@
 //! Whom this node trusts: keys added, rotated, removed and revoked, and what follows from that for what
 //! is installed.
 
+use super::plugins::hold_plugins;
 use super::request::{Answer, Target};
 use crate::config::{Edited, read_text};
 use crate::error::{Error, Result, chain};
 use crate::node::Node;
 use crate::node_dir::write_file;
-use crate::plugins;
+use crate::plugins::{self, Shelf};
 use keepwell_bundle::{
     Against, LockEntry, PublicKey, Revocable, Rule, Trust, TrustError, TrustedKey,
 };
@@ -173,6 +174,8 @@ fn write_key(file: &mut Edited, name: &str, key: &TrustedKey) -> Result<()> {
 /// Whatever of the installed plugins is revoked goes into quarantine, and the tasks that use it are
 /// paused until a person has looked. Gives what was put aside now.
 pub fn enforce(node: &Node, trust: &Trust) -> Result<Vec<LockEntry>> {
+    let _one_at_a_time = hold_plugins(node);
+    Shelf::of(node).settle()?;
     let lock = plugins::lock(&node.dir)?;
     let mut put_aside = vec![];
     for entry in lock.entries() {
@@ -190,7 +193,7 @@ pub fn enforce(node: &Node, trust: &Trust) -> Result<Vec<LockEntry>> {
             why: why.clone(),
         };
         node.journal.commit(node.record(None, event))?;
-        plugins::quarantine(&node.dir, entry, &why)?;
+        plugins::quarantine(&node.dir, &node.key, entry, &why)?;
         pause_users(node, &lock, entry, &why)?;
         put_aside.push(entry.clone());
     }

@@ -72,11 +72,35 @@ impl Global {
                 version,
                 bundle,
                 signer,
+                active,
             } => {
-                let value = serde_json::json!({ "installed": name, "version": version, "bundle": bundle, "signer": signer });
+                let value = serde_json::json!({ "installed": name, "version": version, "bundle": bundle, "signer": signer, "active": active });
+                let how = if *active {
+                    ""
+                } else {
+                    ", beside the active version"
+                };
                 out.document(&value, || {
-                    format!("installed {name}@{version} signed by `{signer}`")
+                    format!("installed {name}@{version} signed by `{signer}`{how}")
                 });
+            }
+            Answer::Held {
+                name,
+                version,
+                bundle,
+                signer,
+                wider,
+            } => {
+                let value = serde_json::json!({ "held": name, "version": version, "bundle": bundle, "signer": signer, "wider": wider });
+                out.document(&value, || {
+                    let lines: String = wider.iter().map(|l| format!("\n  + {l}")).collect();
+                    format!("{name}@{version} signed by `{signer}` is held; nothing of it runs:{lines}\nbundle {bundle}")
+                });
+                if out.format == Format::Table {
+                    show::say(&format!(
+                        "hint: `keepwell plugin accept {name}@{version}` lets it run, `keepwell plugin reject {name}@{version}` removes it"
+                    ));
+                }
             }
         }
     }

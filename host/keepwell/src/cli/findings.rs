@@ -2,11 +2,14 @@
 
 use super::Global;
 use super::measure::reader;
+use crate::api::pin;
 use crate::clock;
 use crate::error::Result;
 use crate::node;
 use crate::pipeline::{self, BrokenRun};
+use crate::plugins;
 use crate::show;
+use keepwell_bundle::LockEntry;
 use keepwell_journal::measurements::{FindingQuery, FindingRow};
 use keepwell_model::id::Digest;
 use keepwell_model::state::Exit;
@@ -61,6 +64,38 @@ fn broken(global: &Global, args: &Args) -> Result<Vec<FindingRow>> {
     Ok(all.into_iter().filter(wanted).map(row).collect())
 }
 
+/// The host's own too: a version of a plugin failed too often. Gone when it is accepted or removed.
+fn went_back(global: &Global, args: &Args) -> Result<Vec<FindingRow>> {
+    let severe = args.severity.is_none_or(|least| least <= Severity::Warning);
+    if args.task.is_some() || !severe {
+        return Ok(vec![]);
+    }
+    let lock = plugins::lock(&global.dir())?;
+    let row = |entry: &LockEntry| {
+        let (title, back) = (plugins::went_back(entry)?, entry.rolled_back.as_ref()?);
+        let subject = pin(entry);
+        Some(FindingRow {
+            fingerprint: Digest::of(format!("plugin-rolled-back {subject}").as_bytes()),
+            finding: Finding {
+                id: "plugin-rolled-back".into(),
+                subject,
+                severity: Severity::Warning,
+                title,
+                detail: "it is not taken again by itself".into(),
+                data: vec![],
+            },
+            task: "host".into(),
+            first_seen: back.at_ms,
+            last_seen: back.at_ms,
+            count: 1,
+            reopened: 0,
+            resolved: None,
+            last_run: None,
+        })
+    };
+    Ok(lock.entries().iter().filter_map(row).collect())
+}
+
 /// Exits 1 when something critical is open and 3 when something else is, as a check does.
 pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
     let mut rows = match reader(global)? {
@@ -72,6 +107,7 @@ pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
         })?,
         None => vec![],
     };
+    rows.splice(0..0, went_back(global, args)?);
     rows.splice(0..0, broken(global, args)?);
     global.out().rows(
         &rows,

@@ -133,8 +133,14 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     journal.commit(record(Event::NodeCreated { node: name.clone() }))?;
     let mut installed = vec![];
     for (bytes, bundle) in opened {
-        plugins::install(&dir, &key, (&bytes, None), &bundle, clock::now_ms())?;
-        journal.commit(record(crate::api::installed_event(&bundle)))?;
+        let shelf = plugins::Shelf {
+            dir: &dir,
+            key: &key,
+            journal: &journal,
+            actor: crate::node::actor(),
+            now_ms: clock::now_ms(),
+        };
+        shelf.first(&bundle, &bytes)?;
         show::say(&format!(
             "installed {}@{}",
             bundle.manifest.name, bundle.manifest.version

@@ -1,19 +1,21 @@
 //! `plugin`: make one, build it, install it.
 
+mod versions;
+
 use super::Global;
 use super::bundle::describe;
 use super::template::PLUGIN_CARGO;
-use crate::api::Request;
+use crate::api::{Answer, Request};
 use crate::bill;
 use crate::error::{Error, Result, chain};
 use crate::node_dir::{make_private_dir, write_file};
 use crate::plugins;
 use keepwell_bundle::Bundle;
 use keepwell_model::capability::Capability;
-use keepwell_model::grant::Tier;
 use keepwell_model::id::{Digest, PluginName};
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
+use keepwell_model::upgrade::tier_word;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
@@ -41,16 +43,33 @@ pub(crate) enum Verb {
     /// itself in the real sandbox.
     #[command(after_help = "Example:\n  keepwell plugin test tally")]
     Test { dir: PathBuf },
-    /// Verify a bundle, compile it in a limited process, install it.
+    /// Verify a bundle, compile it in a limited process, install it. Another version of an installed
+    /// plugin stands beside the active one, for tasks that name it: NAME@VERSION.
     #[command(after_help = "Example:\n  keepwell plugin install tally-0.1.0.kwb")]
     Install { file: PathBuf },
-    /// Install a newer version of an installed plugin.
-    #[command(after_help = "Example:\n  keepwell plugin upgrade tally-0.2.0.kwb")]
+    /// Make a newer version the active one; the one before stays for as long as it may be needed.
+    #[command(
+        after_help = "One that asks for more than the active version, or is older, is held until somebody accepts it:\nwhat it asks for is printed, nothing of it runs, and the exit code is 4.\n\nExample:\n  keepwell plugin upgrade tally-0.2.0.kwb"
+    )]
     Upgrade { file: PathBuf },
-    /// Remove an installed plugin: NAME, NAME@VERSION or a digest.
+    /// Let a held version run, as the active one.
+    #[command(
+        after_help = "It asks for the first digits of the bundle's id, so that what was looked at is what runs.\n\nExample:\n  keepwell plugin accept tally@0.2.0"
+    )]
+    Accept {
+        /// NAME, NAME@VERSION or a digest.
+        plugin: String,
+        /// The first digits of the bundle's id, at least 8, where nobody can be asked.
+        #[arg(long, value_name = "DIGITS")]
+        digest: Option<String>,
+    },
+    /// Turn a held version away.
+    #[command(after_help = "Example:\n  keepwell plugin reject tally@0.2.0")]
+    Reject { plugin: String },
+    /// Remove an installed plugin: NAME with all its versions, NAME@VERSION or a digest.
     #[command(after_help = "Example:\n  keepwell plugin remove tally@0.1.0")]
     Remove { plugin: String },
-    /// The installed plugins.
+    /// The installed plugins, and what becomes of each version.
     #[command(after_help = "Example:\n  keepwell plugin list")]
     List,
     /// An installed plugin: its tasks, what they ask for and why, what is granted.
@@ -65,8 +84,10 @@ pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Test { dir } => test(global, dir),
         Verb::Install { file } => install(global, file, false),
         Verb::Upgrade { file } => install(global, file, true),
+        Verb::Accept { plugin, digest } => versions::accept(global, plugin, digest.as_deref()),
+        Verb::Reject { plugin } => versions::reject(global, plugin),
         Verb::Remove { plugin } => remove(global, plugin),
-        Verb::List => list(global),
+        Verb::List => versions::list(global),
         Verb::Inspect { plugin } => inspect(global, plugin),
     }
 }
@@ -193,15 +214,6 @@ fn test(global: &Global, dir: &Path) -> Result<Exit> {
     build(global, dir, None, None)
 }
 
-/// As the trust file spells it.
-const fn tier_word(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Own => "own",
-        Tier::Partner => "partner",
-        Tier::ThirdParty => "third-party",
-    }
-}
-
 fn import_lines(bundle: &Bundle) -> Vec<String> {
     bundle
         .scan
@@ -221,30 +233,15 @@ fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
         upgrade,
     })?;
     global.show(&answer);
-    Ok(Exit::Done)
+    Ok(match answer {
+        Answer::Held { .. } => Exit::Denied,
+        _ => Exit::Done,
+    })
 }
 
 fn remove(global: &Global, wanted: &str) -> Result<Exit> {
     let plugin = wanted.to_owned();
     global.show(&global.ask(Request::Remove { plugin })?);
-    Ok(Exit::Done)
-}
-
-fn list(global: &Global) -> Result<Exit> {
-    let lock = plugins::lock(&global.dir())?;
-    global.out().rows(
-        lock.entries(),
-        &["plugin", "version", "signer", "component", "installed"],
-        |e| {
-            vec![
-                e.name.to_string(),
-                e.version.clone(),
-                e.signer_name.clone(),
-                e.component.short(),
-                crate::clock::readable(e.installed_ms),
-            ]
-        },
-    );
     Ok(Exit::Done)
 }
 

@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::config::counted;
-use crate::api::Client;
+use crate::api::{Client, pin};
 use crate::clock;
 use crate::config::{self, Config, timetable};
 use crate::error::Result;
@@ -45,6 +45,10 @@ struct Status {
     last_runs: Vec<RunRow>,
     /// Installed plugins that run no more, because what vouched for them was revoked.
     revoked_plugins: Vec<String>,
+    /// Versions of plugins that wait to be accepted.
+    plugins_waiting: Vec<String>,
+    /// Versions of plugins that failed too often in their first runs.
+    plugins_rolled_back: Vec<String>,
     /// Runs for which the glass was broken, and that nobody else has looked at.
     glass_broken: Vec<BrokenRun>,
     /// Why nothing is changed just now.
@@ -107,17 +111,20 @@ fn look(global: &Global, dir: &NodeDir, config: &Config, reader: &Reader) -> Res
     let mut glass_broken = pipeline::broken(reader)?;
     glass_broken.retain(|b| b.glass.acknowledged.is_none());
     let lock = plugins::lock(dir)?;
-    let aside = lock.entries().iter().filter_map(|entry| {
+    let entries = lock.entries();
+    let aside = entries.iter().filter_map(|entry| {
         let why = entry.quarantined.as_ref()?;
         Some(format!("{}@{}: {why}", entry.name, entry.version))
     });
     Ok(Status {
         revoked_plugins: aside.collect(),
+        plugins_waiting: entries.iter().filter(|e| e.waits()).map(pin).collect(),
+        plugins_rolled_back: entries.iter().filter_map(plugins::went_back).collect(),
         glass_broken,
         changes_stopped: pipeline::low(dir),
         node: config.node_name(),
         tasks: config.tasks.len(),
-        plugins: lock.entries().len(),
+        plugins: entries.len(),
         roots: config.node.roots.len(),
         stores: config.node.stores.len(),
         daemon: Client::connect(dir)?.is_some(),
@@ -224,6 +231,15 @@ fn lines(status: &Status) -> String {
             "waits",
             format!("for approval: keepwell approvals show {run}"),
         );
+    }
+    for version in &status.plugins_waiting {
+        say(
+            "waits",
+            format!("to be accepted: keepwell plugin accept {version}"),
+        );
+    }
+    for back in &status.plugins_rolled_back {
+        say("went back", back.clone());
     }
     if status.unconfirmed > 0 {
         let changes = counted(status.unconfirmed, "changes");

@@ -43,6 +43,9 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
         let message = "no run of a schedule could ever begin".to_owned();
         problems.push(problem(message).at("daemon.runs"));
     }
+    if let Err((key, what)) = config.node.plugins.check() {
+        problems.push(problem(what).at(&format!("plugins.{key}")));
+    }
     if let Err(bad) = config.node.policy.check() {
         problems.push(problem(bad.what.clone()).at(&bad.place));
     }

@@ -9,6 +9,7 @@ use keepwell_model::policy::Policy;
 use keepwell_model::role::RolesTable;
 use keepwell_model::schedule::{PressureTable, ScheduleFile, ScheduleTable};
 use keepwell_model::store::StoreConfig;
+use keepwell_model::trial::PluginsTable;
 use keepwell_model::units::{Bytes, Span};
 use keepwell_model::window::WindowTable;
 use schemars::JsonSchema;
@@ -32,6 +33,8 @@ pub struct NodeFile {
     pub daemon: DaemonTable,
     /// What runs, what waits for approval, what never runs.
     pub policy: Policy,
+    /// When a new version of a plugin has proven itself, and when it goes back.
+    pub plugins: PluginsTable,
     /// Who may use which verbs, through the daemon's socket.
     pub roles: RolesTable,
 }

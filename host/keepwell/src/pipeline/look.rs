@@ -160,7 +160,7 @@ fn conclude(
         _ => None,
     };
     log.tell(event(told, usage))?;
-    let failed = |why: String| Err(Halt::end(RunState::Failed, why, None));
+    let failed = |why: String| Err(Halt::fault(why));
     match outcome {
         Outcome::Summarized(summary) => Ok(summary),
         Outcome::Failed(Failure::Transient(why)) => Err(Halt::transient(printable(&why, 4096))),
@@ -175,13 +175,18 @@ fn conclude(
             |stop| Halt::end(stop.state, stop.why, stop.hint),
         )),
         Outcome::Died { detail } => {
-            failed(format!("the worker died: {}", printable(&detail, 4096)))
+            let why = format!("the worker died: {}", printable(&detail, 4096));
+            // Before its walls stand nothing of the guest has run: then it is this machine's doing.
+            if log.report().walls.is_none() {
+                return Err(Halt::end(RunState::Failed, why, None));
+            }
+            failed(why)
         }
         Outcome::Unwalled { detail } => Err(Halt::end(
             RunState::Denied,
             format!("this kernel cannot put both walls around the task: {detail}"),
             Some("only plugins of tier `own` run without them".into()),
         )),
-        Outcome::Described(_) => failed("the worker answered a question nobody asked".into()),
+        Outcome::Described(_) => failed("the worker answered a question nobody asked".to_owned()),
     }
 }

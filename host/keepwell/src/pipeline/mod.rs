@@ -19,6 +19,7 @@ mod parts;
 mod plan_file;
 mod progress;
 mod propose;
+mod prove;
 mod recover;
 mod remember;
 mod retention;
@@ -36,6 +37,7 @@ pub use glass::{BrokenRun, acknowledge, break_glass, broken};
 pub use in_hand::InHand;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
+pub use prove::judge_runs;
 pub use recover::{mark_cut_off, open, resume};
 pub use retention::{Forgotten, Kept, expire, expire_due, kept, sweep};
 pub use room::{CHANGES_NEED_BYTES, low};
@@ -140,6 +142,7 @@ pub fn run(
     let ended = stages(node, due, &mut log, brake);
     let report = log.end(ended)?;
     remember::remember(node, &report);
+    prove::prove(node, &report);
     Ok(report)
 }
 

@@ -28,6 +28,7 @@ use std::sync::PoisonError;
 /// Opens the node for a verb that changes something, and marks what a crash left unfinished.
 pub fn open(dir: NodeDir) -> Result<Node> {
     let node = Node::open(dir)?;
+    crate::plugins::Shelf::of(&node).settle()?;
     let cut_off = mark_interrupted(&node)?;
     for run in &cut_off {
         let short = run.short();
@@ -162,6 +163,7 @@ pub fn resume(
     })();
     let report = log.end(ended)?;
     super::remember::remember(node, &report);
+    super::prove::prove(node, &report);
     Ok(report)
 }
 

@@ -42,6 +42,8 @@ pub enum Halt {
         limit: Option<LimitName>,
         /// The task itself says that trying again may help.
         again: bool,
+        /// By the plugin's own doing.
+        fault: bool,
     },
     /// The plan waits for approvals; the run goes on when they are there.
     Waiting { have: u32, need: u32 },
@@ -57,6 +59,19 @@ impl Halt {
             hint,
             limit: None,
             again: false,
+            fault: false,
+        }
+    }
+
+    /// The task failed by its own doing.
+    pub fn fault(reason: impl Into<String>) -> Self {
+        Self::End {
+            state: RunState::Failed,
+            reason: reason.into(),
+            hint: None,
+            limit: None,
+            again: false,
+            fault: true,
         }
     }
 
@@ -68,6 +83,7 @@ impl Halt {
             hint: Some("the task says that trying again may help".into()),
             limit: None,
             again: true,
+            fault: true,
         }
     }
 
@@ -82,6 +98,7 @@ impl Halt {
             hint: Some(hint),
             limit: Some(limit),
             again: false,
+            fault: true,
         }
     }
 
@@ -235,6 +252,7 @@ impl<'a> RunLog<'a> {
                 hint: None,
                 limit: None,
                 again: false,
+                fault: false,
             },
             Err(Halt::End {
                 state,
@@ -242,12 +260,14 @@ impl<'a> RunLog<'a> {
                 hint,
                 limit,
                 again,
+                fault,
             }) => Event::RunEnded {
                 state,
                 reason: Some(reason),
                 hint,
                 limit,
                 again,
+                fault,
             },
             Err(Halt::Waiting { .. }) => {
                 self.journal.checkpoint()?;

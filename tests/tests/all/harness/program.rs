@@ -119,6 +119,15 @@ pub(crate) fn keepwell_knowing(set: &[(&str, &str)], args: &[&str]) -> Output {
     finish(command.spawn().unwrap(), began)
 }
 
+/// The program with something in its environment.
+pub(crate) fn keepwell_set(node: &Path, args: &[&str], set: &[(&str, &str)]) -> Output {
+    let began = Instant::now();
+    let mut command = alone(Command::new(binary()));
+    command.envs(set.iter().copied());
+    command.arg("--node").arg(node).args(args);
+    finish(command.spawn().unwrap(), began)
+}
+
 /// The program with its stdout going somewhere else.
 pub(crate) fn keepwell_into(node: &Path, args: &[&str], stdout: std::fs::File) -> Output {
     let began = Instant::now();
