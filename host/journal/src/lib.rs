@@ -28,6 +28,7 @@ mod schema;
 mod slots;
 mod state;
 mod tree;
+mod uses;
 mod verify;
 mod writer;
 

@@ -4,10 +4,12 @@ mod failpoint;
 mod grants;
 mod shelf;
 mod steps;
+mod usage;
 
-pub use grants::note_grants;
+pub use grants::{note_grant, note_grants};
 pub use shelf::{Add, Change, Shelf};
 pub use steps::What;
+pub use usage::{used, users};
 
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, make_private_dir, write_file};

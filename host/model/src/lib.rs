@@ -29,6 +29,7 @@ pub mod trend;
 pub mod trial;
 pub mod units;
 pub mod upgrade;
+pub mod used;
 pub mod wasi;
 pub mod window;
 pub mod words;

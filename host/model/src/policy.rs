@@ -12,6 +12,7 @@ use crate::glob;
 use crate::grant::Tier;
 use crate::role::{Account, Accounts, Role, Unresolved, group_number, user_number};
 use crate::units::Span;
+use crate::used::UNUSED_LEAST;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -38,6 +39,10 @@ pub struct Policy {
     /// Destructive actions are carried out though this machine's clock is not synchronised, or was
     /// stepped by more than five minutes. Default: they are refused.
     pub any_clock: bool,
+    /// A granted capability that a task did not use for so long, nor was granted anew, is denied:
+    /// `"90d"`. Default: it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unused_grants: Option<Span>,
     /// In any order: a `deny` wins, then the most demanding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
@@ -224,6 +229,12 @@ impl Policy {
             if let Err((key, what)) = rule.check() {
                 return bad(format!("policy.rules.{at}.{key}"), what);
             }
+        }
+        if self.unused_grants.is_some_and(|span| span < UNUSED_LEAST) {
+            let what = format!(
+                "`unused-grants` must be at least {UNUSED_LEAST}: a weekly task would lose what it needs"
+            );
+            return bad("policy.unused-grants".to_owned(), what);
         }
         match self.break_glass.as_ref().map(BreakGlass::check) {
             Some(Err((key, what))) => bad(format!("policy.break-glass.{key}"), what),

@@ -71,6 +71,7 @@ const VERBS: &[(&str, Needs)] = &[
     ("plugin remove nothing", Needs::Write),
     ("plugin list", Needs::Read),
     ("plugin inspect hostile", Needs::Read),
+    ("plugin tighten honest", Needs::Write),
     ("bundle keygen DIR", Needs::Nothing),
     ("bundle build FILE --publisher p --key FILE", Needs::Nothing),
     ("bundle sign FILE --key FILE", Needs::Nothing),

@@ -2,6 +2,7 @@
 
 use super::setting::Setting;
 use super::table::Row;
+use crate::demo::stage::Stage;
 use crate::error::{Error, Result};
 use crate::places::write;
 use std::fmt::Write as _;
@@ -36,13 +37,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     } else {
         WATCHED
     };
-    let mut command = stage.command(&["daemon"]);
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
-    let child = command.spawn().map_err(|source| Error::Start {
-        program: "keepwell daemon".into(),
-        source,
-    })?;
-    let mut daemon = Daemon(child);
+    let mut daemon = Daemon::start(&stage)?;
     daemon.is_ready();
     std::thread::sleep(SETTLED);
     let (began, before) = (Instant::now(), daemon.ticks());
@@ -67,11 +62,21 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
 }
 
 /// Ended with the measurement.
-struct Daemon(Child);
+pub(super) struct Daemon(Child);
 
 impl Daemon {
+    pub(super) fn start(stage: &Stage) -> Result<Self> {
+        let mut command = stage.command(&["daemon"]);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let started = command.spawn().map_err(|source| Error::Start {
+            program: "keepwell daemon".into(),
+            source,
+        });
+        started.map(Self)
+    }
+
     /// Waits until it says so; what it says later is read and dropped, so that it is never held up.
-    fn is_ready(&mut self) {
+    pub(super) fn is_ready(&mut self) {
         let Some(err) = self.0.stderr.take() else {
             return;
         };

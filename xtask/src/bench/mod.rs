@@ -4,6 +4,7 @@
 mod clean;
 mod daemon;
 mod examples;
+mod install;
 mod machine;
 mod run;
 mod scrub;
@@ -21,13 +22,14 @@ use table::Row;
 type Measure = fn(&Setting) -> Result<Vec<Row>>;
 
 /// What can be measured, in this order.
-const BENCHES: [(&str, Measure); 6] = [
+const BENCHES: [(&str, Measure); 7] = [
     ("sandbox", examples::sandbox),
     ("journal", examples::journal),
     ("run", run::measure),
     ("scrub", scrub::measure),
     ("clean", clean::measure),
     ("daemon", daemon::measure),
+    ("install", install::measure),
 ];
 
 pub(crate) fn run(words: &[&str]) -> Result<()> {

@@ -4,6 +4,7 @@ use super::Global;
 use super::measure::reader;
 use crate::api::pin;
 use crate::clock;
+use crate::config;
 use crate::error::Result;
 use crate::node;
 use crate::pipeline::{self, BrokenRun};
@@ -13,6 +14,7 @@ use keepwell_bundle::LockEntry;
 use keepwell_journal::measurements::{FindingQuery, FindingRow};
 use keepwell_model::id::Digest;
 use keepwell_model::state::Exit;
+use keepwell_model::used::Unused;
 use keepwell_model::words::{Finding, Severity, printable};
 
 #[derive(Debug, clap::Args)]
@@ -96,6 +98,61 @@ fn went_back(global: &Global, args: &Args) -> Result<Vec<FindingRow>> {
     Ok(lock.entries().iter().filter_map(row).collect())
 }
 
+/// Grants that the policy ends, or soon will, because nobody uses them.
+fn idle(global: &Global, args: &Args) -> Result<Vec<FindingRow>> {
+    let dir = global.dir();
+    let config = config::load(&dir)?;
+    let severe = args.severity.is_none_or(|least| least <= Severity::Warning);
+    let Some(after) = config.node.policy.unused_grants.filter(|_| severe) else {
+        return Ok(vec![]);
+    };
+    let (reader, now) = (node::reader(&dir)?, clock::now_ms());
+    let mut rows = vec![];
+    let wanted = |name: &str| args.task.as_ref().is_none_or(|task| task == name);
+    for task in config.tasks.values().filter(|t| wanted(t.name.as_str())) {
+        for it in pipeline::idle(&reader, task, after, now)? {
+            let (capability, at) = (it.capability, clock::readable);
+            let (title, seen) = match it.unused {
+                Unused::Fresh => continue,
+                Unused::EndsAt(ends) => (
+                    format!("the unused grant `{capability}` ends {}", at(ends)),
+                    now,
+                ),
+                Unused::Ended { since } => (
+                    format!(
+                        "the grant `{capability}` has ended, unused since {}",
+                        at(since)
+                    ),
+                    since,
+                ),
+            };
+            let subject = format!("{} {capability}", task.name);
+            rows.push(FindingRow {
+                fingerprint: Digest::of(format!("unused-grant {subject}").as_bytes()),
+                finding: Finding {
+                    id: "unused-grant".into(),
+                    subject,
+                    severity: Severity::Warning,
+                    title,
+                    detail: format!(
+                        "take it out of [grant], or save the task's file again to grant it anew: `keepwell plugin tighten {}` proposes",
+                        task.name
+                    ),
+                    data: vec![],
+                },
+                task: task.name.to_string(),
+                first_seen: seen,
+                last_seen: now,
+                count: 1,
+                reopened: 0,
+                resolved: None,
+                last_run: None,
+            });
+        }
+    }
+    Ok(rows)
+}
+
 /// Exits 1 when something critical is open and 3 when something else is, as a check does.
 pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
     let mut rows = match reader(global)? {
@@ -108,6 +165,7 @@ pub(super) fn findings(global: &Global, args: &Args) -> Result<Exit> {
         None => vec![],
     };
     rows.splice(0..0, went_back(global, args)?);
+    rows.splice(0..0, idle(global, args)?);
     rows.splice(0..0, broken(global, args)?);
     global.out().rows(
         &rows,

@@ -210,7 +210,11 @@ pub fn bad(problems: Vec<Problem>) -> Error {
 }
 
 pub fn load_task_file(path: &Path) -> Result<Task> {
-    let text = read(path)?;
+    parse_task(path, read(path)?)
+}
+
+/// The task that `text` is, in the file that it is or will be.
+pub fn parse_task(path: &Path, text: String) -> Result<Task> {
     let one = |problem: Problem| bad(vec![problem]);
     let name =
         TaskName::new(stem(path)).map_err(|e| one(Problem::new(path, &text, e.to_string())))?;

@@ -12,7 +12,7 @@ pub use check::{check_all, check_node, check_schedules, check_task};
 pub use edit::Edited;
 pub use load::{
     Config, ScheduleDoc, Task, bad, bad_file, load, load_schedule_file, load_task_file, parse_node,
-    parse_schedule, read_text,
+    parse_schedule, parse_task, read_text,
 };
 pub use place::{Problem, suggestion};
 pub use shape::{NodeFile, RootTable, TaskFile, node_schema, schedule_schema, task_schema};

@@ -27,6 +27,7 @@ mod room;
 mod run_log;
 mod sheet;
 mod undo;
+mod unused;
 mod watch;
 
 pub use brake::Brake;
@@ -43,6 +44,7 @@ pub use retention::{Forgotten, Kept, expire, expire_due, kept, sweep};
 pub use room::{CHANGES_NEED_BYTES, low};
 pub use run_log::{Halt, Observer, RunLog, Silent};
 pub use undo::{Which, undo};
+pub use unused::{Idle, idle};
 pub(crate) use watch::CANCEL_FILE;
 
 use crate::clock;
@@ -180,6 +182,8 @@ fn grant<'a>(
     let Admitted { due, plugin } = admitted;
     let grant = crate::config::check_task(&node.config, due.task, &plugin).map_err(Halt::denied)?;
     admit::check_roots(node, &grant)?;
+    unused::check(node, due.task)?;
+    crate::plugins::note_grant(node, due.task, &grant).map_err(Halt::failed)?;
     let code = crate::plugins::code(&node.dir, &node.key, &plugin.bundle).map_err(Halt::failed)?;
     log.tell(Event::RunGranted {
         digest: grant.digest(),

@@ -36,6 +36,7 @@ pub const VERBS: &[(&str, Role)] = &[
     ("plugin list", Role::Viewer),
     ("plugin reject", Role::PluginAdmin),
     ("plugin remove", Role::PluginAdmin),
+    ("plugin tighten", Role::Operator),
     ("plugin upgrade", Role::PluginAdmin),
     ("quarantine expire", Role::Operator),
     ("quarantine list", Role::Viewer),

@@ -5,6 +5,7 @@ mod full;
 mod held;
 mod hostile;
 mod trial;
+mod used;
 mod versions;
 
 use crate::harness::{Node, Output, guests};
