@@ -216,4 +216,17 @@ mod tests {
         assert_ne!(key.mac_key(), key.public());
         assert_eq!(format!("{key:?}"), "NodeKey { .. }");
     }
+
+    #[test]
+    fn a_seal_is_of_one_key_text_and_kind() {
+        let key = NodeKey::from_bytes([7; 32]);
+        let seal = key.seal("plugins.lock", "form = 2");
+        assert!(key.has_sealed("plugins.lock", "form = 2", &seal));
+        assert!(!key.has_sealed("plugins.lockf", "orm = 2", &seal));
+        assert!(!key.has_sealed("plugins.lock", "form = 3", &seal));
+        assert!(!NodeKey::from_bytes([8; 32]).has_sealed("plugins.lock", "form = 2", &seal));
+        for odd in ["", "00", "zz", &seal.to_uppercase(), &seal[2..]] {
+            assert!(!key.has_sealed("plugins.lock", "form = 2", odd), "{odd}");
+        }
+    }
 }

@@ -14,3 +14,4 @@ mod own_state;
 mod prune;
 mod slots;
 mod tampering;
+mod uses;

@@ -190,7 +190,7 @@ fn what_nobody_uses_ends_where_the_policy_says_so() {
     // Without a word in the policy nothing ends.
     saved(400);
     sound("idle");
-    node.configure_more("[policy]\nunused-grants = '20d'\n");
+    node.configure_more("[policy]\nunused-grants = '20d'\nany-clock = true\n");
     saved(18);
     sound("idle");
     let ahead = node.keepwell(&["findings", "--task", "idle"]);
