@@ -20,7 +20,8 @@ pub(crate) fn binary(places: &Places, steps: &mut Steps, profile: Profile) -> Re
     build
         .current_dir(&places.checkout)
         // The features of the whole workspace, so that tests find the same dependencies built.
-        .args(["build", "--locked", "--workspace", "--bin", "keepwell"]);
+        .args(["build", "--locked", "--workspace"])
+        .args(["--bin", "keepwell", "--bin", "keepwell-pull"]);
     let name = match profile {
         Profile::Dev => "build keepwell (dev profile)",
         Profile::Release => {

@@ -36,6 +36,11 @@ pub(crate) fn make(places: &Places, steps: &mut Steps) -> Result<Vec<PathBuf>> {
     let bundles = dist.join("bundles");
     build::bundles(places, steps, &binary, &bundles)?;
     let mut made = vec![binary];
+    // It is looked for beside the binary.
+    let puller = bin.join("keepwell-pull");
+    let from = built.with_file_name("keepwell-pull");
+    std::fs::copy(&from, &puller).map_err(Error::io("copy", &from))?;
+    made.push(puller);
     made.extend(files_in(&bundles)?);
     Ok(made)
 }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// may take a third as much again.
 pub const BUNDLE_MAX_BYTES: usize = 32 << 20;
 /// Index and manifest are a page each.
-const INDEX_MAX_BYTES: usize = 64 << 10;
+pub(crate) const INDEX_MAX_BYTES: usize = 64 << 10;
 
 const FOLDERS: [&str; 2] = ["blobs/", "blobs/sha256/"];
 const BLOBS: &str = "blobs/sha256/";
@@ -25,7 +25,7 @@ const INDEX: &str = "index.json";
 const EMPTY: &[u8] = b"{}";
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
-const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const ARTIFACT_TYPE: &str = "application/vnd.keepwell.bundle.v1";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const ENVELOPE_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
@@ -70,7 +70,7 @@ struct Index {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ImageManifest {
+pub(crate) struct ImageManifest {
     schema_version: u32,
     media_type: String,
     artifact_type: String,
@@ -112,6 +112,12 @@ impl Index {
 }
 
 impl ImageManifest {
+    /// Digest and size of each blob that is listed, the config first.
+    pub(crate) fn descriptors(&self) -> Vec<(Digest, usize)> {
+        let all = std::iter::once(&self.config).chain(&self.layers);
+        all.map(|blob| (blob.digest, blob.size)).collect()
+    }
+
     fn of(layers: Layers<'_>) -> Self {
         Self {
             schema_version: 2,
@@ -129,13 +135,19 @@ impl ImageManifest {
 /// The bytes of a `.kwb`.
 pub(crate) fn write(layers: Layers<'_>) -> Result<Vec<u8>, BundleError> {
     let manifest = to_json(&ImageManifest::of(layers))?;
-    let index = to_json(&Index::of(&manifest))?;
+    let contents = layers.all().map(|(_, content)| content);
+    let blobs: Vec<&[u8]> = std::iter::once(EMPTY).chain(contents).collect();
+    assemble(&manifest, &blobs)
+}
+
+/// The file of a manifest and its blobs. Whether they belong together, [`read`] tells.
+pub(crate) fn assemble(manifest: &[u8], blobs: &[&[u8]]) -> Result<Vec<u8>, BundleError> {
+    let index = to_json(&Index::of(manifest))?;
     let mut files: BTreeMap<String, &[u8]> = BTreeMap::new();
     for folder in FOLDERS {
         files.insert(folder.to_owned(), b"");
     }
-    let blobs = [manifest.as_slice(), EMPTY].into_iter();
-    for blob in blobs.chain(layers.all().map(|(_, content)| content)) {
+    for blob in std::iter::once(&manifest).chain(blobs) {
         let name = format!("{BLOBS}{}", Digest::of(blob).hex());
         if files.insert(name, blob).is_some() {
             return Err(BundleError::damaged(
@@ -210,6 +222,22 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Layers<'_>, BundleError> {
         ));
     }
     Ok(layers)
+}
+
+/// Blobs by digest, as they lie in a file.
+pub(crate) type Blobs<'a> = BTreeMap<Digest, &'a [u8]>;
+
+/// The manifest of a bundle that was read, and all its other blobs.
+pub(crate) fn manifest_and_blobs(bytes: &[u8]) -> Result<(&[u8], Blobs<'_>), BundleError> {
+    let entries = tar::read(bytes).map_err(|e| BundleError::damaged("its tar", &e))?;
+    let mut files = Files::sort(&entries)?;
+    let index: Index = from_json(INDEX, files.index)?;
+    let [listed] = &index.manifests[..] else {
+        return Err(BundleError::damaged(INDEX, "expected exactly one manifest"));
+    };
+    let manifest = files.take(listed, INDEX_MAX_BYTES)?;
+    let blobs = files.blobs.values().map(|blob| (Digest::of(blob), *blob));
+    Ok((manifest, blobs.collect()))
 }
 
 struct Files<'a> {

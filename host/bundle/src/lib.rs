@@ -16,6 +16,7 @@ mod key;
 mod keyfile;
 mod layout;
 mod lock;
+pub mod parts;
 mod sshsig;
 mod statement;
 mod strict;

@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod plugins;
 pub mod pressure;
 pub mod show;
+pub mod sources;
 pub mod ssh;
 pub mod talk;
 pub mod worker;

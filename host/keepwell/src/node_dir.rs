@@ -85,6 +85,10 @@ impl NodeDir {
     pub fn plugins(&self) -> PathBuf {
         self.path.join("plugins")
     }
+    /// Where the puller works, a folder for each source.
+    pub fn pulls(&self) -> PathBuf {
+        self.path.join("pull")
+    }
     pub fn cache(&self) -> PathBuf {
         self.path.join("cache")
     }

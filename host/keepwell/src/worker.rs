@@ -1,10 +1,11 @@
-//! How this program starts itself, as a worker, as a compiler, or to look at a node for somebody:
-//! the one door to child processes.
+//! How this program starts itself, as a worker, as a compiler, or to look at a node for somebody, and
+//! how it starts the puller: the one door to child processes.
 
 use crate::error::{Error, Result};
 use keepwell_model::id::Digest;
 use keepwell_model::units::Span;
 use keepwell_sandbox::{Answer, Ask};
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Hidden first argument of a worker process.
 pub const WORKER: &str = "__worker";
+/// The program that reaches the network.
+const PULLER: &str = "keepwell-pull";
 /// Hidden first argument of a compiling process.
 pub const COMPILE: &str = "__compile";
 
@@ -105,6 +108,8 @@ fn why(outcome: &keepwell_sandbox::Outcome) -> String {
 const LOOK_MAX_BYTES: u64 = 4 << 20;
 /// Longest that a look may take. Whoever waits longer has asked for too much.
 const LOOK_WITHIN: Duration = Duration::from_secs(30);
+/// Longest that the puller may take: metadata and one bundle over a slow line.
+const PULL_WITHIN: Duration = Duration::from_secs(3_600);
 /// How often it is looked whether a look has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -130,7 +135,45 @@ pub fn look(dir: &Path, words: &[String]) -> Result<Printed> {
         .arg(dir)
         .args(words)
         .env_clear()
-        .env("NO_COLOR", "1")
+        .env("NO_COLOR", "1");
+    collect(
+        &mut command,
+        LOOK_WITHIN,
+        "ask for less: `--limit`, `--task` and `--since` narrow it",
+    )
+}
+
+/// The puller in the folder that is its own, with an empty environment. It puts its walls up itself.
+pub fn pull(dir: &Path, args: &[OsString]) -> Result<Printed> {
+    let puller = beside(PULLER)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where processes are started"
+    )]
+    let mut command = Command::new(&puller);
+    command.args(args).env_clear().current_dir(dir);
+    collect(
+        &mut command,
+        PULL_WITHIN,
+        "name the plugin, or a part of its name",
+    )
+    .map_err(|e| match puller.exists() {
+        true => e,
+        false => Error::failed(format!("{} is not there", puller.display()))
+            .hint("`keepwell-pull` comes with Keepwell and lies beside it"),
+    })
+}
+
+/// A program in the folder of this one.
+fn beside(name: &str) -> Result<PathBuf> {
+    let path = std::fs::read_link("/proc/self/exe")
+        .map_err(|e| Error::failed(format!("this program does not know where it lies: {e}")))?;
+    Ok(path.with_file_name(name))
+}
+
+/// Runs it to its end and keeps what it prints, both within bounds.
+fn collect(command: &mut Command, within: Duration, less: &str) -> Result<Printed> {
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -140,21 +183,18 @@ pub fn look(dir: &Path, words: &[String]) -> Result<Printed> {
     let (code, out, err) = std::thread::scope(|scope| {
         let out = scope.spawn(|| read_up_to(out));
         let err = scope.spawn(|| read_up_to(err));
-        let code = wait(&mut child);
+        let code = wait(&mut child, within);
         let read = |it: std::thread::ScopedJoinHandle<'_, std::io::Result<Vec<u8>>>| {
             it.join().unwrap_or_else(|_| Ok(vec![])).map_err(failed)
         };
         Ok::<_, Error>((code, read(out)?, read(err)?))
     })?;
     if out.len() as u64 > LOOK_MAX_BYTES || err.len() as u64 > LOOK_MAX_BYTES {
-        return Err(
-            Error::usage(format!("it prints more than {LOOK_MAX_BYTES} bytes"))
-                .hint("ask for less: `--limit`, `--task` and `--since` narrow it"),
-        );
+        return Err(Error::usage(format!("it prints more than {LOOK_MAX_BYTES} bytes")).hint(less));
     }
     let code = code.map_err(failed)?.ok_or_else(|| {
-        let within = LOOK_WITHIN.as_secs();
-        Error::not_now(format!("looking took longer than {within} s")).hint("ask for less")
+        let within = within.as_secs();
+        Error::not_now(format!("looking took longer than {within} s")).hint(less)
     })?;
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Printed {
@@ -174,13 +214,13 @@ fn read_up_to(from: Option<impl Read>) -> std::io::Result<Vec<u8>> {
 }
 
 /// Its end; `None` when it had to be ended. Who reads no further closes the pipe and so ends it too.
-fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, within: Duration) -> std::io::Result<Option<ExitStatus>> {
     let began = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if began.elapsed() >= LOOK_WITHIN {
+        if began.elapsed() >= within {
             child.kill()?;
             child.wait()?;
             return Ok(None);

@@ -237,6 +237,10 @@ name!(
     SlotName, "slot name"
 );
 name!(
+    /// Where plugins come from, as the operator has named it.
+    SourceName, "source name"
+);
+name!(
     /// A tunable parameter the operator has declared.
     ParamName, "parameter name"
 );

@@ -1,6 +1,6 @@
 //! The users and groups of this machine, as its name service knows them.
 
-use keepwell_model::role::{AccountName, Accounts, LookupFailed, Peer};
+use keepwell_model::role::{Account, AccountName, Accounts, LookupFailed, Peer};
 use nix::unistd::{Gid, Group, Uid, User};
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -38,6 +38,16 @@ impl Accounts for System {
     }
 }
 
+/// A user and its own group, by name or number. `None`: this machine does not know it.
+pub fn ids(account: &Account) -> Result<Option<(u32, u32)>, LookupFailed> {
+    let user = match account {
+        Account::Name(name) => User::from_name(name.as_str()),
+        Account::Number(number) => User::from_uid(Uid::from_raw(*number)),
+    };
+    let user = user.map_err(|e| failed(&account.to_string(), e))?;
+    Ok(user.map(|user| (user.uid.as_raw(), user.gid.as_raw())))
+}
+
 /// Somebody by number, with every group they are in.
 pub fn peer(uid: u32) -> Result<Peer, LookupFailed> {
     Ok(Peer {
@@ -56,6 +66,8 @@ mod tests {
         assert_eq!(System.uid(&root).unwrap(), Some(0));
         assert_eq!(System.gid(&root).unwrap(), Some(0));
         assert!(peer(0).unwrap().gids.contains(&0));
+        assert_eq!(ids(&Account::Name(root)).unwrap(), Some((0, 0)));
+        assert_eq!(ids(&Account::Number(0)).unwrap(), Some((0, 0)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the documents say of the program: its commands, files and tests are there, and the
 //! runbook's counts are those of its rows.
 
-use crate::harness::{Node, checkout, keepwell, shared};
+use crate::harness::{Node, Output, checkout, keepwell, pull, shared};
 use crate::transcripts::verbs;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -41,40 +41,51 @@ fn inline_code(text: &str) -> Vec<String> {
     found
 }
 
-/// Commands of this program, as they are written in prose and in code blocks.
+/// Programs of Keepwell that people call.
+const PROGRAMS: [&str; 2] = ["keepwell", "keepwell-pull"];
+
+fn is_command(text: &str) -> bool {
+    let first = text.split(' ').next();
+    text.contains(' ') && first.is_some_and(|first| PROGRAMS.contains(&first))
+}
+
+/// Commands of these programs, as they are written in prose and in code blocks.
 fn commands(text: &str) -> Vec<String> {
     let mut found: Vec<String> = text
         .lines()
         .filter_map(|line| {
             let line = line.trim();
             let line = line.strip_prefix("$ ").unwrap_or(line);
-            line.starts_with("keepwell ").then(|| line.to_owned())
+            is_command(line).then(|| line.to_owned())
         })
         .collect();
-    found.extend(
-        inline_code(text)
-            .into_iter()
-            .filter(|c| c.starts_with("keepwell ")),
-    );
+    found.extend(inline_code(text).into_iter().filter(|c| is_command(c)));
     found
 }
 
-/// Each help once.
+/// Each help once, by program and verb.
 #[derive(Default)]
 struct Helps(BTreeMap<Vec<String>, String>);
 
+fn help(program: &str, path: &[String]) -> Output {
+    let args = [path, &["--help".to_owned()]].concat();
+    match program {
+        "keepwell-pull" => pull(&args),
+        _ => keepwell(None, &args),
+    }
+}
+
 impl Helps {
     fn of(&mut self, path: &[String]) -> &str {
-        self.0.entry(path.to_vec()).or_insert_with(|| {
-            let args = [path, &["--help".to_owned()]].concat();
-            keepwell(None, &args).exits(0).out.clone()
-        })
+        self.0
+            .entry(path.to_vec())
+            .or_insert_with(|| help(&path[0], &path[1..]).exits(0).out.clone())
     }
 
     /// Verbs and options of one command must exist. `list|show` stands for both.
     fn check(&mut self, page: &str, command: &str) {
-        let mut path = vec![];
-        let mut words = command.split_whitespace().skip(1).peekable();
+        let mut words = command.split_whitespace();
+        let mut path = vec![words.next().unwrap_or_default().to_owned()];
         while let Some(word) = words.next() {
             if ["&&", "|", "#", "&", ">"].contains(&word) || word.starts_with('#') {
                 break;

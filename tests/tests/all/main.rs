@@ -17,6 +17,7 @@ mod configuration;
 mod crash;
 mod daemon;
 mod damaged_store;
+mod distribution;
 mod docs;
 mod full_disk;
 mod guards;

@@ -1,6 +1,6 @@
 //! The form of the code itself: which crate may know which, and how a file begins.
 
-use crate::harness::checkout;
+use crate::harness::{checkout, command};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -21,16 +21,21 @@ const MAY: &[(&str, &[&str])] = &[
             "keepwell-sandbox",
         ],
     ),
+    ("host/pull", &["keepwell-model", "keepwell-bundle"]),
     ("sdk", &[]),
     ("xtask", &[]),
 ];
 
 /// What only one room may name, and where.
-const DOORS: &[(&str, &str)] = &[
-    ("wasmtime", "host/sandbox"),
-    ("rusqlite", "host/journal"),
-    ("ed25519-dalek", "host"),
-    ("landlock", "host/sandbox"),
+const DOORS: &[(&str, &[&str])] = &[
+    ("wasmtime", &["host/sandbox"]),
+    ("rusqlite", &["host/journal"]),
+    ("ed25519-dalek", &["host"]),
+    ("landlock", &["host/sandbox", "host/pull"]),
+    ("tough", &["host/pull"]),
+    ("oci-client", &["host/pull"]),
+    ("reqwest", &["host/pull"]),
+    ("rustls", &["host/pull"]),
 ];
 
 /// Dependencies of a crate, those of its tests left out.
@@ -91,14 +96,66 @@ fn imports_run_one_way() {
 fn doors_are_where_they_are_said_to_be() {
     for (room, _) in MAY {
         for name in dependencies(&checkout().join(room)) {
-            for (door, place) in DOORS {
+            for (door, places) in DOORS {
                 assert!(
-                    name != *door || room.starts_with(place),
+                    name != *door || places.iter().any(|place| room.starts_with(place)),
                     "{room} names {door}"
                 );
             }
         }
     }
+}
+
+/// The daemon and the command line ask no network for plugins: nothing they are built of could.
+#[test]
+fn no_network_client_is_linked_into_keepwell() {
+    let tree = |package: &str| {
+        let args = [
+            "tree",
+            "--locked",
+            "--offline",
+            "-e",
+            "normal",
+            "--prefix",
+            "none",
+            "-p",
+        ];
+        let manifest = checkout().join("Cargo.toml");
+        let manifest = ["--manifest-path", manifest.to_str().unwrap()];
+        command("cargo", &[&args[..], &[package], &manifest].concat(), &[])
+    };
+    let names = |tree: &str| -> BTreeSet<String> {
+        let first = |line: &str| line.split(' ').next().unwrap().to_owned();
+        tree.lines().map(first).collect()
+    };
+    let (keepwell, puller) = (names(&tree("keepwell")), names(&tree("keepwell-pull")));
+    for client in [
+        "tough",
+        "oci-client",
+        "reqwest",
+        "rustls",
+        "hyper",
+        "ureq",
+        "aws-lc-rs",
+        "keepwell-pull",
+    ] {
+        assert!(!keepwell.contains(client), "keepwell links {client}");
+    }
+    // The names are right: this is how they are spelled where they are linked.
+    for client in [
+        "tough",
+        "oci-client",
+        "reqwest",
+        "rustls",
+        "hyper",
+        "aws-lc-rs",
+    ] {
+        assert!(
+            puller.contains(client),
+            "keepwell-pull does not link {client}"
+        );
+    }
+    assert!(keepwell.contains("wasmtime") && !puller.contains("wasmtime"));
 }
 
 /// Shared by several test binaries, each of which uses another part: an expectation of dead code

@@ -1,7 +1,7 @@
 //! What the program prints, word for word: the help of every verb and some refusals. Run with
 //! `BLESS=1` to write `tests/transcripts/` anew, then read the difference.
 
-use crate::harness::{Node, Output, checkout, keepwell, shared};
+use crate::harness::{Node, Output, checkout, keepwell, pull, shared};
 use std::path::PathBuf;
 
 fn folder() -> PathBuf {
@@ -10,10 +10,7 @@ fn folder() -> PathBuf {
 
 /// `name.txt` must hold this output.
 fn held(name: &str, command: &str, out: &Output, scratch: Option<&Node>) {
-    let mut text = format!(
-        "$ keepwell {command}\n{}{}[exit {}]\n",
-        out.out, out.err, out.code
-    );
+    let mut text = format!("$ {command}\n{}{}[exit {}]\n", out.out, out.err, out.code);
     if let Some(node) = scratch {
         text = text.replace(node.dir().to_str().unwrap(), "NODE");
         text = text.replace(node.scratch().to_str().unwrap(), "SCRATCH");
@@ -43,15 +40,42 @@ pub(crate) fn verbs(help: &str) -> Vec<String> {
         .collect()
 }
 
-fn help(path: &[String], seen: &mut Vec<String>) {
+/// How a program is run, and how its transcripts begin.
+struct Program {
+    name: &'static str,
+    prefix: &'static str,
+    run: fn(&[String]) -> Output,
+}
+
+const KEEPWELL: Program = Program {
+    name: "keepwell",
+    prefix: "help",
+    run: |args| keepwell(None, args),
+};
+const PULLER: Program = Program {
+    name: "keepwell-pull",
+    prefix: "help-pull",
+    run: |args| pull(args),
+};
+
+fn help(program: &Program, path: &[String], seen: &mut Vec<String>) {
     let args = [path, &["--help".to_owned()]].concat();
-    let out = keepwell(None, &args);
+    let out = (program.run)(&args);
     out.exits(0);
-    let name = [&["help".to_owned()], path].concat().join("-");
-    held(&name, &args.join(" "), &out, None);
+    let name = [&[program.prefix.to_owned()], path].concat().join("-");
+    held(
+        &name,
+        &format!("{} {}", program.name, args.join(" ")),
+        &out,
+        None,
+    );
     seen.push(name);
-    for verb in verbs(&out.out) {
-        help(&[path, &[verb]].concat(), seen);
+    let below = verbs(&out.out);
+    if below.is_empty() {
+        assert!(out.out.contains("Example"), "no example: {args:?}");
+    }
+    for verb in below {
+        help(program, &[path, &[verb]].concat(), seen);
     }
 }
 
@@ -59,7 +83,8 @@ fn help(path: &[String], seen: &mut Vec<String>) {
 fn the_help_of_every_verb() {
     let _turn = shared();
     let mut seen = vec![];
-    help(&[], &mut seen);
+    help(&KEEPWELL, &[], &mut seen);
+    help(&PULLER, &[], &mut seen);
     assert!(seen.len() > 40, "{seen:?}");
     let kept = std::fs::read_dir(folder()).unwrap();
     for entry in kept {
@@ -91,13 +116,18 @@ fn refusals_teach() {
     for (name, args) in cases {
         let out = node.keepwell(args);
         assert_ne!(out.code, 0, "{name}");
-        held(name, &args.join(" "), &out, Some(&node));
+        held(
+            name,
+            &format!("keepwell {}", args.join(" ")),
+            &out,
+            Some(&node),
+        );
     }
     let nowhere = node.scratch().join("nowhere");
     let out = keepwell(Some(&nowhere), &["status"]);
     held(
         "refused-nowhere",
-        "--node SCRATCH/nowhere status",
+        "keepwell --node SCRATCH/nowhere status",
         &out,
         Some(&node),
     );

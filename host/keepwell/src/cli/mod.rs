@@ -22,6 +22,7 @@ mod runs_steer;
 mod schedule;
 mod schedule_check;
 mod schedule_edit;
+mod source;
 mod status;
 mod store;
 mod task;

@@ -6,6 +6,7 @@ mod versions;
 
 use super::Global;
 use super::bundle::describe;
+use super::source;
 use super::template::PLUGIN_CARGO;
 use crate::api::{Answer, Request};
 use crate::bill;
@@ -47,11 +48,18 @@ pub(crate) enum Verb {
     /// plugin stands beside the active one, for tasks that name it: NAME@VERSION.
     #[command(after_help = "Example:\n  keepwell plugin install tally-0.1.0.kwb")]
     Install { file: PathBuf },
-    /// Make a newer version the active one; the one before stays for as long as it may be needed.
+    /// Make a newer version the active one; the one before stays for as long as it may be needed. It
+    /// comes from a file, or by NAME from a source.
     #[command(
-        after_help = "One that asks for more than the active version, or is older, is held until somebody accepts it:\nwhat it asks for is printed, nothing of it runs, and the exit code is 4.\n\nExample:\n  keepwell plugin upgrade tally-0.2.0.kwb"
+        after_help = "One that asks for more than the active version, or is older, is held until somebody accepts it:\nwhat it asks for is printed, nothing of it runs, and the exit code is 4.\n\nExample:\n  keepwell plugin upgrade tally-0.2.0.kwb\n  keepwell plugin upgrade tally"
     )]
-    Upgrade { file: PathBuf },
+    Upgrade {
+        #[arg(value_name = "FILE|NAME[@VERSION]")]
+        file: PathBuf,
+        /// The one of `[sources]` that is meant, where several offer it.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+    },
     /// Let a held version run, as the active one.
     #[command(
         after_help = "It asks for the first digits of the bundle's id, so that what was looked at is what runs.\n\nExample:\n  keepwell plugin accept tally@0.2.0"
@@ -66,6 +74,32 @@ pub(crate) enum Verb {
     /// Turn a held version away.
     #[command(after_help = "Example:\n  keepwell plugin reject tally@0.2.0")]
     Reject { plugin: String },
+    /// What the configured sources offer: plugins whose names contain every WORD, newest first.
+    #[command(after_help = "Example:\n  keepwell plugin search clean")]
+    Search {
+        words: Vec<String>,
+        /// Only this one of `[sources]`.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+    },
+    /// Installed plugins of which a source offers a newer version.
+    #[command(after_help = "Example:\n  keepwell plugin outdated")]
+    Outdated {
+        /// Only this one of `[sources]`.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+    },
+    /// Bring the bundle of NAME or NAME@VERSION here from a source. Installs nothing.
+    #[command(after_help = "Example:\n  keepwell plugin fetch tally@0.2.0")]
+    Fetch {
+        plugin: String,
+        /// The one of `[sources]` that is meant, where several offer it.
+        #[arg(long, value_name = "NAME")]
+        source: Option<String>,
+        /// Default: NAME-VERSION.kwb.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Remove an installed plugin: NAME with all its versions, NAME@VERSION or a digest.
     #[command(after_help = "Example:\n  keepwell plugin remove tally@0.1.0")]
     Remove { plugin: String },
@@ -99,9 +133,16 @@ pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Build { dir, out, source } => build(global, dir, out.as_deref(), source.as_deref()),
         Verb::Test { dir } => test(global, dir),
         Verb::Install { file } => install(global, file, false),
-        Verb::Upgrade { file } => install(global, file, true),
         Verb::Accept { plugin, digest } => versions::accept(global, plugin, digest.as_deref()),
         Verb::Reject { plugin } => versions::reject(global, plugin),
+        Verb::Upgrade { file, source } => upgrade(global, file, source.as_deref()),
+        Verb::Search { words, source } => source::search(global, words, source.as_deref()),
+        Verb::Outdated { source } => source::outdated(global, source.as_deref()),
+        Verb::Fetch {
+            plugin,
+            source,
+            out,
+        } => source::fetch(global, plugin, source.as_deref(), out.as_deref()),
         Verb::Remove { plugin } => remove(global, plugin),
         Verb::List => versions::list(global),
         Verb::Inspect { plugin } => inspect::inspect(global, plugin),
@@ -240,13 +281,46 @@ fn import_lines(bundle: &Bundle) -> Vec<String> {
         .collect()
 }
 
+/// What is no file and could be a plugin's name is one.
+fn upgrade(global: &Global, file: &Path, source: Option<&str>) -> Result<Exit> {
+    let name = file
+        .to_str()
+        .filter(|name| !name.contains(['/', '.']) || name.contains('@'));
+    let Some(name) = name.filter(|_| source.is_some() || !file.exists()) else {
+        return install(global, file, true);
+    };
+    global.dir().must_exist()?;
+    let got = source::fetched(global, name, source)?;
+    let from = format!(
+        "{}@{} from source {}",
+        got.offered.plugin, got.offered.version, got.source
+    );
+    hand_over(global, from, &got.bytes, got.endorsement, true)
+}
+
 fn install(global: &Global, file: &Path, upgrade: bool) -> Result<Exit> {
     let bytes = plugins::read_bundle(file)?;
+    let endorsement = plugins::endorsement_of(file, None)?;
+    hand_over(
+        global,
+        file.display().to_string(),
+        &bytes,
+        endorsement,
+        upgrade,
+    )
+}
+
+fn hand_over(
+    global: &Global,
+    source: String,
+    bytes: &[u8],
+    endorsement: Option<Vec<u8>>,
+    upgrade: bool,
+) -> Result<Exit> {
     let answer = global.ask(Request::Install {
-        source: file.display().to_string(),
-        bundle: data_encoding::BASE64.encode(&bytes),
-        endorsement: plugins::endorsement_of(file, None)?
-            .map(|bytes| data_encoding::BASE64.encode(&bytes)),
+        source,
+        bundle: data_encoding::BASE64.encode(bytes),
+        endorsement: endorsement.map(|bytes| data_encoding::BASE64.encode(&bytes)),
         upgrade,
     })?;
     global.show(&answer);

@@ -2,6 +2,7 @@
 
 use super::load::{Config, Task};
 use super::place::Problem;
+use crate::config::{SourceKind, SourceTable};
 use crate::node_dir::NodeDir;
 use crate::plugins::Installed;
 use keepwell_bundle::Trust;
@@ -66,7 +67,55 @@ pub fn check_node(config: &Config) -> Vec<Problem> {
             problems.push(problem(message).at(&format!("stores.{name}.layout")));
         }
     }
+    for (name, source) in &config.node.sources {
+        let wrong = source_flaws(source);
+        problems.extend(wrong.into_iter().map(|(key, why)| {
+            problem(format!("source `{name}`: {why}")).at(&format!("sources.{name}.{key}"))
+        }));
+    }
     problems
+}
+
+/// What is wrong with a source, by key.
+fn source_flaws(source: &SourceTable) -> Vec<(&'static str, String)> {
+    let mut flaws = vec![];
+    match source.kind {
+        SourceKind::Tuf => {
+            if source.url.is_some() == source.path.is_some() {
+                flaws.push(("kind", "a repository has either `url` or `path`".to_owned()));
+            }
+            if source.root.is_none() {
+                let why = "a repository is trusted from a `root`, the path of a file";
+                flaws.push(("kind", why.to_owned()));
+            }
+        }
+        SourceKind::Oci => {
+            let url = source.url.as_deref().unwrap_or_default();
+            if !url.contains('/') || url.contains("://") || url.ends_with('/') {
+                let why = "a registry has a `url` without a scheme: `oci.site.lan/plugins`";
+                flaws.push(("kind", why.to_owned()));
+            }
+            let others = [
+                ("path", source.path.is_some()),
+                ("root", source.root.is_some()),
+            ];
+            for (key, _) in others.into_iter().filter(|(_, given)| *given) {
+                flaws.push((key, "a registry has none".to_owned()));
+            }
+        }
+    }
+    let paths = [
+        ("path", &source.path),
+        ("root", &source.root),
+        ("ca", &source.ca),
+        ("credentials", &source.credentials),
+    ];
+    for (key, path) in paths {
+        if path.as_ref().is_some_and(|path| !path.is_absolute()) {
+            flaws.push((key, "the path is not absolute".to_owned()));
+        }
+    }
+    flaws
 }
 
 /// All that is wrong with a configuration that could be read: every name, glob, layout and grant.

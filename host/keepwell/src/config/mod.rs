@@ -15,5 +15,8 @@ pub use load::{
     parse_schedule, parse_task, read_text,
 };
 pub use place::{Problem, suggestion};
-pub use shape::{NodeFile, RootTable, TaskFile, node_schema, schedule_schema, task_schema};
+pub use shape::{
+    NodeFile, PullerTable, RootTable, SourceKind, SourceTable, TaskFile, node_schema,
+    schedule_schema, task_schema,
+};
 pub use timetable::{Line, timetable};

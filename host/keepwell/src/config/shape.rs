@@ -2,11 +2,11 @@
 
 use keepwell_journal::measurements::Retention as Measured;
 use keepwell_model::grant::GrantTable;
-use keepwell_model::id::{ParamName, RootName, StoreName};
+use keepwell_model::id::{ParamName, RootName, SourceName, StoreName};
 use keepwell_model::limits::LimitsTable;
 use keepwell_model::param::ParamTable;
 use keepwell_model::policy::Policy;
-use keepwell_model::role::RolesTable;
+use keepwell_model::role::{Account, RolesTable};
 use keepwell_model::schedule::{PressureTable, ScheduleFile, ScheduleTable};
 use keepwell_model::store::StoreConfig;
 use keepwell_model::trial::PluginsTable;
@@ -37,6 +37,12 @@ pub struct NodeFile {
     pub plugins: PluginsTable,
     /// Who may use which verbs, through the daemon's socket.
     pub roles: RolesTable,
+    /// Where plugins come from, by name.
+    pub sources: BTreeMap<SourceName, SourceTable>,
+    pub puller: PullerTable,
+    /// Where to look first for what a registry has: `HOST/PATH` and a list of `HOST/PATH` or
+    /// `dir:FOLDER`.
+    pub mirror: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -115,6 +121,70 @@ impl Default for QuarantineTable {
     fn default() -> Self {
         Self {
             keep: Span::secs(7 * 86_400),
+        }
+    }
+}
+
+/// What a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A repository after The Update Framework.
+    Tuf,
+    /// A registry: `NAME:VERSION` below its `url`.
+    Oci,
+}
+
+/// Where plugins come from. What comes is verified like any file: a source is not trusted.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SourceTable {
+    pub kind: SourceKind,
+    /// Its address: `https://…`, or of a registry `HOST/PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Or its folder, absolute: a medium, for a node without a network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// The root the repository is trusted from. Absolute; it came another way than the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Hosts, or HOST:PORT, that may be asked without TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_http: Vec<String>,
+    /// Names and passwords of registries, as `docker login` writes them. Absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<PathBuf>,
+    /// Hosts that may be sent the registry's password for a token, beside the registry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auth_hosts: Vec<String>,
+    /// Certificates (PEM) that count instead of the system's. Absolute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The environment's proxies are not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// How long one whole answer may take. Default: 10 minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Span>,
+}
+
+/// The process that reaches sources.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PullerTable {
+    /// Whom it becomes when root starts it. Default: it stays who it is, without any privilege.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Account>,
+    /// Whether it refuses to go on where the kernel has no Landlock.
+    pub walls: bool,
+}
+
+impl Default for PullerTable {
+    fn default() -> Self {
+        Self {
+            user: None,
+            walls: true,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use node::{Node, journal};
 pub(crate) use places::{bundles, checkout, guests};
 pub(crate) use program::{
     Output, keepwell, keepwell_as, keepwell_into, keepwell_knowing, keepwell_set, keepwell_typing,
-    start, wait_for,
+    pull, start, wait_for,
 };
 pub(crate) use time::{now_ms, rfc3339};
 pub(crate) use tools::{command, have, have_at};

@@ -28,6 +28,11 @@ pub(crate) fn binary() -> PathBuf {
     find("KEEPWELL_BIN", target().join("debug/keepwell"))
 }
 
+/// The program that reaches repositories and registries.
+pub(crate) fn puller() -> PathBuf {
+    binary().with_file_name("keepwell-pull")
+}
+
 /// A folder with the plugins' bundles and `publisher.pub`.
 pub(crate) fn bundles() -> PathBuf {
     find("KEEPWELL_BUNDLES", target().join("bundles"))

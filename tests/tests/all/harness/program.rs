@@ -1,6 +1,6 @@
 //! Starting the program and keeping what it said, how long it took and how much it held.
 
-use super::places::binary;
+use super::places::{binary, puller};
 use keepwell_model::report::Report;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
@@ -126,6 +126,13 @@ pub(crate) fn keepwell_set(node: &Path, args: &[&str], set: &[(&str, &str)]) -> 
     command.envs(set.iter().copied());
     command.arg("--node").arg(node).args(args);
     finish(command.spawn().unwrap(), began)
+}
+
+/// The puller from start to end, as a person runs it.
+pub(crate) fn pull<S: AsRef<OsStr>>(args: &[S]) -> Output {
+    let began = Instant::now();
+    let mut command = alone(Command::new(puller()));
+    finish(command.args(args).spawn().unwrap(), began)
 }
 
 /// The program with its stdout going somewhere else.
