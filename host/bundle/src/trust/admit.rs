@@ -3,6 +3,7 @@
 use super::{Document, Rule, Trust};
 use crate::envelope::Envelope;
 use crate::error::BundleError;
+use crate::lock::LockEntry;
 use keepwell_model::glob;
 use keepwell_model::grant::Signer;
 use keepwell_model::id::Digest;
@@ -137,6 +138,20 @@ impl Trust {
             return Err(BundleError::NotEndorsed { have, need });
         }
         Ok(())
+    }
+
+    /// Whether something that is revoked may be about an installed plugin, by what the lock file says of
+    /// it. Only then its bundle must be read to know: a node has many, and opens them at each start.
+    pub fn may_revoke(&self, entry: &LockEntry) -> bool {
+        let revoked = &self.revoked;
+        let mut keys = entry.signers.iter().chain([&entry.signer]);
+        let least = self.min_release.get(&entry.name);
+        // Who endorsed it is in a file of its own.
+        self.endorsement.is_some()
+            || keys.any(|id| revoked.keys.contains_key(id))
+            || revoked.bundles.contains_key(&entry.bundle)
+            || revoked.components.contains_key(&entry.component)
+            || least.is_some_and(|least| entry.release < *least)
     }
 
     fn refuse_revoked(&self, what: Admission<'_>) -> Result<(), BundleError> {

@@ -133,3 +133,34 @@ fn revoked_stays_revoked() {
         .unwrap();
     assert_eq!(Trust::parse(&trust.to_toml().unwrap()).unwrap(), trust);
 }
+
+/// Which installed bundles must be read to know whether they are revoked.
+#[test]
+fn what_may_be_revoked_is_told_by_the_lock() {
+    use crate::lock::Lock;
+    let (bundle, component) = (Digest::of(b"bundle"), Digest::of(b"component"));
+    let (one, two) = ("1".repeat(64), "2".repeat(64));
+    let lock = format!(
+        "form = 2\n[[plugin]]\nname = \"acme-disk\"\nversion = \"0.1.0\"\nrelease = 3\nbundle = \"{bundle}\"\n\
+         component = \"{component}\"\nsigner = \"{one}\"\nsigner-name = \"acme\"\nsigners = [\"{one}\", \"{two}\"]\n\
+         installed-ms = 5\nimports = []\n"
+    );
+    let lock = Lock::parse(&lock).unwrap();
+    let entry = &lock.entries()[0];
+    let trust = Trust::parse(&text()).unwrap();
+    assert!(!trust.may_revoke(entry));
+    let other = Digest::of(b"other");
+    for (what, may) in [
+        (Revocable::Key(one), true),
+        (Revocable::Key(two), true),
+        (Revocable::Key("3".repeat(64)), false),
+        (Revocable::Bundle(bundle), true),
+        (Revocable::Bundle(other), false),
+        (Revocable::Component(component), true),
+        (Revocable::Component(other), false),
+    ] {
+        let mut trust = trust.clone();
+        trust.revoke(what, "why").unwrap();
+        assert_eq!(trust.may_revoke(entry), may);
+    }
+}

@@ -179,7 +179,7 @@ pub fn enforce(node: &Node, trust: &Trust) -> Result<Vec<LockEntry>> {
     let lock = plugins::lock(&node.dir)?;
     let mut put_aside = vec![];
     for entry in lock.entries() {
-        if entry.quarantined.is_some() {
+        if entry.quarantined.is_some() || !trust.may_revoke(entry) {
             continue;
         }
         let Some(why) = revoked(node, trust, entry)? else {
