@@ -1,8 +1,10 @@
 //! Components: made from a core module, and read down to the names of the functions they import.
 
 mod error;
+mod size;
 
 pub use error::ComponentError;
+pub use size::{Sizes, sizes};
 
 use keepwell_model::capability::{Capability, PACKAGE, PACKAGE_VERSION};
 use keepwell_model::manifest::{Manifest, parse_version};

@@ -33,7 +33,7 @@ pub use bundle::{
     build_with, documents, inspect, open, pae,
 };
 pub use component::{
-    COMPONENT_MAX_BYTES, ComponentError, Import, Scan, check_against, encode, scan,
+    COMPONENT_MAX_BYTES, ComponentError, Import, Scan, Sizes, check_against, encode, scan, sizes,
 };
 pub use document::components;
 pub use endorsement::{

@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 /// Guests have no operating system under them: no WASI, so the import list is the permission list.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 /// Scans in guests run many times faster with SIMD, which every engine has.
-const FLAGS: &str = "-C target-feature=+simd128";
+const SIMD: &str = "target-feature=+simd128";
+/// Cargo wants flags that may hold spaces apart by this.
+const APART: &str = "\x1f";
 
 fn cargo(dir: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -34,7 +36,7 @@ pub fn build_wasm(dir: &Path) -> Result<Vec<u8>> {
             "--message-format",
             "json-render-diagnostics",
         ])
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", FLAGS)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(dir)?)
         .stderr(Stdio::inherit())
         .output()
         .map_err(|e| {
@@ -52,6 +54,51 @@ pub fn build_wasm(dir: &Path) -> Result<Vec<u8>> {
             .hint("set `crate-type = [\"cdylib\", \"rlib\"]` in [lib]")
     })?;
     std::fs::read(&module).map_err(|e| Error::io("read", &module, &e))
+}
+
+/// What a panic says names source files. Where the SDK and what it needs lie on this machine is not
+/// the plugin's business, and would make other bytes of the same source.
+fn flags(dir: &Path) -> Result<String> {
+    let mut flags = vec!["-C".to_owned(), SIMD.to_owned()];
+    let mut remap = |from: &Path, to: &str| {
+        flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    };
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    if let Some(home) = home {
+        remap(&home, "/cargo");
+    }
+    if let Some(sdk) = sdk(&metadata(dir, &[])?) {
+        remap(&sdk, "/keepwell");
+    }
+    Ok(flags.join(APART))
+}
+
+/// The checkout in which the plugin finds the SDK.
+fn sdk(metadata: &serde_json::Value) -> Option<PathBuf> {
+    let packages = metadata["packages"].as_array()?;
+    let sdk = packages.iter().find(|p| p["name"] == "keepwell-sdk")?;
+    let manifest = Path::new(sdk["manifest_path"].as_str()?);
+    Some(manifest.parent()?.parent()?.to_owned())
+}
+
+/// What cargo says of the plugin in `dir` and all it needs.
+fn metadata(dir: &Path, more: &[&str]) -> Result<serde_json::Value> {
+    let output = cargo(dir)
+        .args(["metadata", "--format-version", "1"])
+        .args(["--filter-platform", TARGET])
+        .args(more)
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| {
+            Error::failed(format!("cannot run cargo: {e}")).hint("install Rust, then try again")
+        })?;
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        Error::failed(format!(
+            "`cargo metadata` says nothing in {}",
+            dir.display()
+        ))
+    })
 }
 
 /// The `.wasm` of the package in `dir`: the last one cargo says it made.
@@ -80,21 +127,7 @@ fn artifact(messages: &[u8], dir: &Path) -> Option<PathBuf> {
 /// What cargo says of the plugin in `dir` and all it needs for that target, as it is locked; the text of
 /// the lock file; and which compiler it is.
 pub fn describe(dir: &Path) -> Result<(serde_json::Value, String, String)> {
-    let failed = |what: &str| Error::failed(format!("{what} in {}", dir.display()));
-    let output = cargo(dir)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--offline",
-            "--filter-platform",
-            TARGET,
-        ])
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| Error::failed(format!("cannot run cargo: {e}")))?;
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
-        .map_err(|_| failed("`cargo metadata` says nothing"))?;
+    let metadata = metadata(dir, &["--offline"])?;
     let root = metadata["workspace_root"].as_str().unwrap_or_default();
     let path = Path::new(root).join("Cargo.lock");
     let lock = std::fs::read_to_string(&path).map_err(|e| Error::io("read", &path, &e))?;

@@ -9,6 +9,7 @@
 )]
 
 mod approvals;
+mod authors;
 mod bundles;
 mod changes;
 mod cleaning;

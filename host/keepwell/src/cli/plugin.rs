@@ -1,30 +1,35 @@
 //! `plugin`: make one, build it, install it.
 
 mod inspect;
+mod new;
 mod tighten;
 mod versions;
 
 use super::Global;
 use super::bundle::describe;
 use super::source;
-use super::template::PLUGIN_CARGO;
 use crate::api::{Answer, Request};
 use crate::bill;
 use crate::error::{Error, Result, chain};
 use crate::node_dir::{make_private_dir, write_file};
 use crate::plugins;
 use keepwell_bundle::Bundle;
-use keepwell_model::id::{Digest, PluginName};
+use keepwell_model::id::Digest;
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Make a new plugin in DIR, with a task and a test that pass at once.
-    #[command(after_help = "Example:\n  keepwell plugin new tally --sdk KEEPWELL/sdk")]
+    /// Make a new plugin in DIR, with a task and tests that pass at once.
+    #[command(
+        after_help = "Example:\n  keepwell plugin new tally --kind cleaner --sdk KEEPWELL/sdk"
+    )]
     New {
         dir: PathBuf,
+        /// What its task does: look and judge, propose for quarantine, or verify shards.
+        #[arg(long, value_enum, default_value = "check")]
+        kind: new::Kind,
         /// Where the SDK lies: `sdk` in a checkout of Keepwell. No registry has it yet.
         #[arg(long, value_name = "DIR")]
         sdk: PathBuf,
@@ -129,7 +134,7 @@ pub(crate) enum Verb {
 
 pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
-        Verb::New { dir, sdk } => new(global, dir, sdk),
+        Verb::New { dir, kind, sdk } => new::new(global, dir, *kind, sdk),
         Verb::Build { dir, out, source } => build(global, dir, out.as_deref(), source.as_deref()),
         Verb::Test { dir } => test(global, dir),
         Verb::Install { file } => install(global, file, false),
@@ -150,45 +155,12 @@ pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
     }
 }
 
-fn new(global: &Global, dir: &Path, sdk: &Path) -> Result<Exit> {
-    if dir.exists() {
-        return Err(Error::usage(format!("{} exists", dir.display())));
-    }
-    let name = dir
-        .file_name()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    let name = PluginName::new(name).map_err(|e| Error::usage(e.to_string()))?;
-    if !sdk.join("Cargo.toml").is_file() {
-        return Err(Error::usage(format!("{} is not the SDK", sdk.display()))
-            .hint("name `sdk` of a checkout of Keepwell: --sdk KEEPWELL/sdk"));
-    }
-    let path = std::path::absolute(sdk).map_err(|e| Error::io("find", sdk, &e))?;
-    let path = path
-        .to_str()
-        .ok_or_else(|| Error::usage(format!("{} is not UTF-8", path.display())))?;
-    let sdk = format!("{{ path = {} }}", toml::Value::String(path.to_owned()));
-    make_private_dir(&dir.join("src"))?;
-    let cargo = PLUGIN_CARGO
-        .replace("{name}", name.as_str())
-        .replace("{sdk}", &sdk);
-    write_file(&dir.join("Cargo.toml"), cargo.as_bytes(), 0o644)?;
-    let lib = super::template::PLUGIN_LIB.replace("{name}", name.as_str());
-    write_file(&dir.join("src/lib.rs"), lib.as_bytes(), 0o644)?;
-    let value = serde_json::json!({ "plugin": name, "dir": dir });
-    global.out().document(&value, || {
-        let dir = dir.display();
-        format!("{dir} is ready\nnext: keepwell plugin test {dir}")
-    });
-    Ok(Exit::Done)
-}
-
 struct Built {
     out: PathBuf,
     manifest: keepwell_model::manifest::Manifest,
     scan: keepwell_bundle::Scan,
     module_bytes: usize,
-    component_bytes: usize,
+    sizes: keepwell_bundle::Sizes,
 }
 
 /// Writes what the component was built from and how beside it, for `bundle build`.
@@ -236,7 +208,7 @@ fn make(dir: &Path, out: Option<&Path>, source: Option<&str>) -> Result<Built> {
         manifest,
         scan,
         module_bytes: module.len(),
-        component_bytes: component.len(),
+        sizes: keepwell_bundle::sizes(&component).map_err(|e| Error::denied(chain(&e)))?,
     })
 }
 
@@ -249,12 +221,20 @@ fn build(global: &Global, dir: &Path, out: Option<&Path>, source: Option<&str>) 
         .map(|i| i.interface.as_str())
         .collect();
     let value = serde_json::json!({
-        "file": built.out, "module_bytes": built.module_bytes, "component_bytes": built.component_bytes,
+        "file": built.out, "module_bytes": built.module_bytes, "component_bytes": built.sizes.all, "sizes": built.sizes,
         "imports": imports, "manifest": built.manifest,
     });
     global.out().document(&value, || {
-        let size = Bytes(built.component_bytes as u64);
-        let mut text = format!("{} ({size})", built.out.display());
+        let bytes = |n: usize| Bytes(n as u64);
+        let sizes = built.sizes;
+        let mut text = format!("{} ({})", built.out.display(), bytes(sizes.all));
+        text.push_str(&format!(
+            "\n  code {}, data {}, names {}, the rest {}",
+            bytes(sizes.code),
+            bytes(sizes.data),
+            bytes(sizes.custom),
+            bytes(sizes.rest())
+        ));
         for import in &built.scan.imports {
             text.push_str(&format!(
                 "\n  imports {}: {}",

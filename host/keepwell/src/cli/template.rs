@@ -1,4 +1,4 @@
-//! What `init` writes into `tasks/` and what `plugin new` writes into a new plugin.
+//! What `init` writes into `tasks/`.
 
 /// A task file for a bundled plugin. `{roots}` and `{stores}` become lists of names.
 pub(super) struct TaskTemplate {
@@ -44,80 +44,3 @@ pub(super) const TASKS: &[TaskTemplate] = &[
         text: "# Reads shards, least recently verified first, and compares them with their names.\nplugin = \"scrub\"\n\n[grant]\nshards = { stores = {stores} }\n",
     },
 ];
-
-/// `Cargo.toml` of a new plugin; `{name}` and `{sdk}` are filled in.
-pub(super) const PLUGIN_CARGO: &str = r#"[package]
-name = "{name}"
-version = "0.1.0"
-edition = "2024"
-
-[lib]
-crate-type = ["cdylib", "rlib"]
-
-[dependencies]
-keepwell-sdk = {sdk}
-serde = { version = "1", features = ["derive"] }
-
-[dev-dependencies]
-serde_json = "1"
-
-[profile.release]
-opt-level = "s"
-lto = true
-codegen-units = 1
-panic = "abort"
-strip = true
-
-[workspace]
-"#;
-
-/// `src/lib.rs` of a new plugin: one task that reads one number, with its test.
-pub(super) const PLUGIN_LIB: &str = r#"//! What this plugin looks after, in one sentence.
-
-use keepwell_sdk::prelude::*;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct LoadCheck {
-    most_per_core: f64,
-}
-
-impl Task for LoadCheck {
-    const NAME: &str = "load-check";
-    const ABOUT: &str = "Warns when the load average of five minutes is high for the number of cores";
-    const NEEDS: &[Need] = &[need(METRICS, "to read the load averages")];
-    const SETTINGS: &[SettingHelp] =
-        &[number("most-per-core", 2.0, "Load per core above which to warn")];
-
-    fn run(self, _: &Request) -> Result<Summary, Failure> {
-        let cpu = metrics::cpu()?;
-        let load = cpu.load_5 / f64::from(cpu.cores.max(1));
-        let line = format!("load per core {load:.2}, at most {}", self.most_per_core);
-        Ok(if load > self.most_per_core { Summary::warned(line) } else { Summary::done(line) })
-    }
-}
-
-keepwell_sdk::plugin!("{name}", "Watches the load", [LoadCheck]);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use keepwell_sdk::testing::Node;
-
-    fn cpu(load_5: f64) -> metrics::Cpu {
-        metrics::Cpu { cores: 4, busy_ratio: 0.1, per_core: vec![0.1; 4], load_1: load_5, load_5, load_15: load_5 }
-    }
-
-    #[test]
-    fn a_quiet_node_is_fine() {
-        let outcome = Node::new().cpu(cpu(0.5)).run::<LoadCheck>(json!({}));
-        assert_eq!(outcome.summary().status, Status::Done);
-    }
-
-    #[test]
-    fn a_busy_node_warns() {
-        let outcome = Node::new().cpu(cpu(9.0)).run::<LoadCheck>(json!({}));
-        assert_eq!(outcome.summary().status, Status::Warned);
-    }
-}
-"#;
