@@ -12,6 +12,7 @@ mod approvals;
 mod authors;
 mod bundles;
 mod changes;
+mod chapters;
 mod cleaning;
 mod command_line;
 mod configuration;

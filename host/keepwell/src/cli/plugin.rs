@@ -266,7 +266,7 @@ fn upgrade(global: &Global, file: &Path, source: Option<&str>) -> Result<Exit> {
     let name = file
         .to_str()
         .filter(|name| !name.contains(['/', '.']) || name.contains('@'));
-    let Some(name) = name.filter(|_| source.is_some() || !file.exists()) else {
+    let Some(name) = name.filter(|_| source.is_some() || !file.is_file()) else {
         return install(global, file, true);
     };
     global.dir().must_exist()?;

@@ -13,10 +13,10 @@ mod turn;
 pub(crate) use busy::Busy;
 pub(crate) use daemon::Daemon;
 pub(crate) use node::{Node, journal};
-pub(crate) use places::{bundles, checkout, guests};
+pub(crate) use places::{binary, bundles, checkout, guests};
 pub(crate) use program::{
-    Output, keepwell, keepwell_as, keepwell_into, keepwell_knowing, keepwell_set, keepwell_typing,
-    pull, start, wait_for,
+    Output, command_line, keepwell, keepwell_as, keepwell_into, keepwell_knowing, keepwell_set,
+    keepwell_typing, pull, start, wait_for,
 };
 pub(crate) use time::{now_ms, rfc3339};
 pub(crate) use tools::{command, have, have_at};

@@ -216,3 +216,21 @@ fn peak(status_file: &str) -> Option<u64> {
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib << 10)
 }
+
+/// A line by a shell in this folder, in which the program has its name: whether it went well, and all
+/// that it printed.
+pub(crate) fn command_line(line: &str, folder: &Path, program: &Path) -> (bool, String) {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let named = program.parent().unwrap().display().to_string();
+    let output = Command::new("bash")
+        .args(["-c", &format!("exec 2>&1\n{line}")])
+        .current_dir(folder)
+        .env("PATH", format!("{named}:{path}"))
+        .env("NO_COLOR", "1")
+        .env_remove("KEEPWELL_NODE")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.success(), printed)
+}
