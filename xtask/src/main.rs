@@ -1,4 +1,4 @@
-//! The chores: `cargo xtask demo | test | dist | bench`. This file is the table of contents.
+//! The chores: `cargo xtask demo | test | properties | dist | bench`. This file is the table of contents.
 
 mod bench;
 mod build;
@@ -22,6 +22,7 @@ usage: cargo xtask <chore>
                           a minute of its daemon: schedules, a plan that waits for a second
                           person, a tuning that takes itself back; --short leaves that out
   test                    build what the tests need, run all of them, then fmt and clippy
+  properties [--cases N]  the tests that make up their cases, with new and many more of them
   dist                    an optimized target/dist: bin/keepwell and bundles/*.kwb
   bench [--quick] [--only NAME]
                           measure against the targets and print a table
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["demo", options @ ..] => demo::run(options),
         ["test"] => test::run(),
+        ["properties", options @ ..] => test::properties(options),
         ["dist"] => dist::run(),
         ["bench", options @ ..] => bench::run(options),
         ["help" | "--help" | "-h"] => {

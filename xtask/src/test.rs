@@ -1,7 +1,8 @@
-//! `cargo xtask test`: builds what the tests need, runs all of them, then fmt and clippy.
+//! `cargo xtask test`: builds what the tests need, runs all of them, then fmt and clippy; and
+//! `cargo xtask properties`, the same properties with new cases.
 
 use crate::build;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figures::seconds;
 use crate::places::{Places, Profile};
 use crate::step::{Steps, cargo};
@@ -12,6 +13,15 @@ use std::time::Instant;
 
 /// Target that plugins are built for, as clippy must see them.
 const WASM: &str = "wasm32-unknown-unknown";
+
+/// Where proptest takes its seed from.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
+/// One commit has one verdict: what is found by chance is found by `cargo xtask properties`.
+const SEED_USUAL: &str = "20261125";
+
+/// Forty times what a property tries in the usual run.
+const CASES_USUAL: &str = "10000";
 
 pub(crate) fn run() -> Result<()> {
     let begun = Instant::now();
@@ -29,6 +39,9 @@ pub(crate) fn run() -> Result<()> {
         let mut it = cargo();
         it.current_dir(dir).args(words);
         with_paths(&mut it, &keepwell, &places.bundles(), &guests);
+        if std::env::var_os(SEED).is_none() {
+            it.env(SEED, SEED_USUAL);
+        }
         steps.loud(name, &mut it)?;
     }
 
@@ -39,6 +52,28 @@ pub(crate) fn run() -> Result<()> {
         seconds(begun.elapsed())
     );
     Ok(())
+}
+
+/// `cargo xtask properties`: every property with other cases each time, and many more of them.
+pub(crate) fn properties(options: &[&str]) -> Result<()> {
+    let cases = match options {
+        [] => CASES_USUAL,
+        ["--cases", cases] => cases,
+        _ => return Err(Error::Usage("properties takes --cases NUMBER".to_owned())),
+    };
+    if cases.parse::<u32>().is_err() {
+        let line = format!("--cases takes a whole number as 100000, not `{cases}`");
+        return Err(Error::Usage(line));
+    }
+    let mut steps = Steps::default();
+    let mut it = cargo();
+    it.current_dir(Places::find()?.checkout)
+        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
+        // What starts processes has no properties, and would only take its time.
+        .args(["--exclude", "keepwell-tests", "--exclude", "xtask"])
+        .env("PROPTEST_CASES", cases)
+        .env_remove(SEED);
+    steps.loud("properties", &mut it)
 }
 
 type Chore<'a> = (&'static str, &'a Path, &'static [&'static str]);

@@ -7,12 +7,14 @@ mod common;
 use common::{LOG, Notes, assignment, code, guest, look_with};
 use keepwell_model::id::RootName;
 use keepwell_model::limits::Limits;
-use keepwell_sandbox::{Assignment, Ended, Outcome, RootAt};
+use keepwell_sandbox::{Assignment, Checks, Ended, Outcome, RootAt};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 const RUNS: usize = 50;
 const INSTANCES: usize = 2_000;
+const GRANTS: usize = 64;
+const ROUNDS: u32 = 20_000;
 const CALLS: u32 = 200_000;
 const NOW: &str = r#"(import "keepwell:task/core@0.1.0" "now" (func $now (result i64)))"#;
 
@@ -58,12 +60,25 @@ fn main() {
         ..assignment()
     };
     let body = "(global.set $top (i32.const 8192)) (call $roots (i32.const 4096))";
+    checks(&root);
     per_call(
         "storage.roots (checked, recorded, statvfs)",
         common::ROOTS,
         body,
         &granted,
         started,
+    );
+}
+
+/// Each of as many roots and parameters as a task may be granted.
+fn checks(root: &std::path::Path) {
+    let checks = Checks::new(assignment(), root, GRANTS).expect("a folder");
+    let each = checks.time(ROUNDS).expect("all are granted");
+    let counted = allocation_counter::measure(|| checks.once().expect("all are granted"));
+    assert_eq!(counted.count_total, 0, "allocations");
+    println!(
+        "permission check with {GRANTS} grants: {} ns a check",
+        each.as_nanos()
     );
 }
 

@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod bounds;
+mod checks;
 mod child;
 mod code;
 mod compile;
@@ -25,6 +26,7 @@ mod walls;
 mod wire;
 mod worker;
 
+pub use checks::Checks;
 pub use compile::{COMPONENT_MAX_BYTES, CompileError, compile, compile_main};
 pub use doctor::{landlock_abi, seccomp_available};
 pub use engine::cache_key;

@@ -9,7 +9,9 @@ use common::{
 use keepwell_model::id::RootName;
 use keepwell_model::limits::LimitName;
 use keepwell_model::units::Span;
-use keepwell_sandbox::{Assignment, CompileError, Entry, Outcome, RootAt, Told, compile};
+use keepwell_sandbox::{
+    Assignment, COMPONENT_MAX_BYTES, CompileError, Entry, Outcome, RootAt, Told, compile,
+};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -277,7 +279,7 @@ fn what_is_no_component_is_not_compiled() {
     let refused = |bytes: &[u8]| compile(&program(), &["compile"], bytes).unwrap_err();
     assert!(matches!(refused(b"nonsense"), CompileError::Refused(_)));
     assert!(matches!(
-        refused(&vec![0; (16 << 20) + 1]),
+        refused(&vec![0; COMPONENT_MAX_BYTES + 1]),
         CompileError::TooLarge(_)
     ));
     let mut cut = component(&guest("", "", ""));

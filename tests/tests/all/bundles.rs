@@ -308,3 +308,53 @@ fn the_bundles_tell_what_they_were_built_from() {
         assert!(!text.contains(here.to_str().unwrap()), "{text}");
     }
 }
+
+/// What was built with a released version of the contract goes on running, as it was built then.
+#[test]
+fn released_components_go_on_running() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(checkout().join("tests/released")).unwrap() {
+        let component = entry.unwrap().path();
+        let node = Node::new(shared());
+        let file = |name: &str| node.scratch().join(name).to_str().unwrap().to_owned();
+        let (key, bundle) = (file("released.key"), file("released.kwb"));
+        let made = keepwell(None, &["bundle", "keygen", &key]);
+        let public = made.exits(0).out.trim().to_owned();
+        let build = [
+            "bundle",
+            "build",
+            component.to_str().unwrap(),
+            "--publisher",
+            "Released",
+            "--key",
+            &key,
+            "--out",
+            &bundle,
+        ];
+        keepwell(None, &build).exits(0);
+        let trust = [
+            "trust",
+            "add",
+            "released",
+            &public,
+            "--names",
+            "*",
+            "--capability",
+            "metrics",
+        ];
+        node.keepwell(&trust).exits(0);
+        node.keepwell(&["plugin", "install", &bundle]).exits(0);
+        node.task(
+            "load-check",
+            "plugin = 'tally'\nsettings = { most-per-core = 10000 }\n[grant]\nmetrics = {}\n",
+        );
+        let (out, report) = node.run("load-check");
+        out.exits(0);
+        assert!(
+            report.summary.unwrap().line.contains("load per core"),
+            "{component:?}"
+        );
+        seen += 1;
+    }
+    assert!(seen > 0, "no released component");
+}

@@ -13,8 +13,13 @@ enum Step {
     Run { line: String, shows: Vec<String> },
 }
 
-fn steps(page: &str) -> Vec<Step> {
-    let text = std::fs::read_to_string(checkout().join("docs").join(page)).unwrap();
+/// The page from its beginning to the heading `until`, or to its end.
+fn steps(page: &str, until: Option<&str>) -> Vec<Step> {
+    let mut text = std::fs::read_to_string(checkout().join("docs").join(page)).unwrap();
+    if let Some(heading) = until {
+        let at = text.find(&format!("\n## {heading}\n"));
+        text.truncate(at.unwrap_or_else(|| panic!("{page} has no `{heading}`")));
+    }
     let mut steps = vec![];
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
@@ -60,9 +65,9 @@ fn commands(block: &[&str]) -> Vec<Step> {
 }
 
 /// Does all of it in a folder, with the words for what lies elsewhere replaced.
-fn follow(page: &str, folder: &Path) -> usize {
+fn follow(page: &str, until: Option<&str>, folder: &Path) -> usize {
     let _turn = shared();
-    let steps = steps(page);
+    let steps = steps(page, until);
     for step in &steps {
         match step {
             Step::Write { file, text } => std::fs::write(folder.join(file), text).unwrap(),
@@ -90,9 +95,13 @@ fn run(page: &str, line: &str, shows: &[String], folder: &Path) {
     }
 }
 
-/// A line without what differs from run to run: its words, those with figures in them as `#`.
+/// A line without what differs from run to run: its words, those with figures and units as `#`.
 fn shape(line: &str) -> Vec<String> {
-    let figure = |word: &str| word.len() > 1 && word.contains(|c: char| c.is_ascii_digit());
+    const UNITS: [&str; 8] = ["µs", "ms", "s", "m", "B", "KiB", "MiB", "GiB"];
+    let figure = |word: &str| {
+        let digits = word.len() > 1 && word.contains(|c: char| c.is_ascii_digit());
+        digits || UNITS.contains(&word.trim_end_matches([',', ')']))
+    };
     let words = line.split_whitespace();
     words
         .map(|word| {
@@ -145,6 +154,15 @@ fn a_stranger_s_plugin() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let done = follow("STRANGERS.md", folder.path());
+    let done = follow("STRANGERS.md", None, folder.path());
     assert!(done > 40, "only {done} steps");
+}
+
+/// From nothing to a signed bundle that runs on a node.
+#[test]
+fn writing_a_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let until = Some("What a task keeps between its runs");
+    let done = follow("WRITING-PLUGINS.md", until, folder.path());
+    assert!(done > 12, "only {done} steps");
 }

@@ -7,124 +7,21 @@ use super::keys::Keys;
 use super::offering::Offered;
 use super::reach::{Place, is_repository};
 use super::reader::Reader;
+use super::roles::{Lifetimes, Roles, SPEC, key_id, sign};
+use super::target::{metafile, one_more, put_bundle, role_file, target_of};
 use super::{METADATA, PUBLISHERS_MAX, Publisher, ROOT_MAX_BYTES, ROOTS_MAX, TARGETS};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::offer::{CUSTOM, Offer};
-use aws_lc_rs::rand::SystemRandom;
-use jiff::{SignedDuration, Timestamp as Time};
+use crate::offer::Offer;
+use jiff::Timestamp as Time;
 use keepwell_bundle::{BUNDLE_MAX_BYTES, PublicKey};
 use keepwell_model::glob;
-use keepwell_model::id::Digest;
-use keepwell_model::units::Span;
-use serde::Serialize;
-use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use tough::TargetName;
-use tough::editor::signed::SignedRole;
-use tough::schema::decoded::{Decoded, Hex};
-use tough::schema::key::Key;
 use tough::schema::{
-    DelegatedRole, Delegations, Hashes, KeyHolder, Metafile, PathPattern, PathSet, Role, RoleKeys,
-    RoleType, Root, Signed, Snapshot, Target, Targets, Timestamp,
+    DelegatedRole, Delegations, KeyHolder, PathPattern, PathSet, Role as _, Root, Signed, Snapshot,
+    Targets, Timestamp,
 };
-
-/// The version of the specification that `tough` writes and reads.
-pub(super) const SPEC: &str = "1.0.0";
-/// Roles that are signed by people: who holds a key can be away for a while.
-const LONG: Span = Span::secs(365 * 86_400);
-/// Snapshot and timestamp: how long a reader can be kept from what is newer without noticing.
-const SHORT: Span = Span::secs(30 * 86_400);
-/// A root that expires after more than ten years was mistyped.
-const LIFETIME_MAX: Span = Span::secs(10 * 366 * 86_400);
-
-/// How long what is signed now holds.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub(crate) struct Lifetimes {
-    /// How long root and the lists of bundles hold.
-    #[arg(long, default_value_t = LONG, value_name = "SPAN")]
-    valid: Span,
-    /// How long snapshot and timestamp hold: run `refresh` more often than that.
-    #[arg(long, default_value_t = SHORT, value_name = "SPAN")]
-    fresh: Span,
-}
-
-impl Lifetimes {
-    pub(super) fn long(&self, now: Time) -> Result<Time> {
-        after(now, self.valid)
-    }
-    fn short(&self, now: Time) -> Result<Time> {
-        after(now, self.fresh)
-    }
-}
-
-fn after(now: Time, span: Span) -> Result<Time> {
-    if span > LIFETIME_MAX {
-        return Err(Error::usage(format!(
-            "nothing is signed for longer than {LIFETIME_MAX}"
-        )));
-    }
-    let ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    now.checked_add(SignedDuration::from_millis(ms))
-        .map_err(|e| Error::usage(format!("{span} leads out of the calendar: {e}")))
-}
-
-/// Public keys by role, for a root.
-#[derive(Debug, Clone)]
-pub(crate) struct Roles {
-    pub(crate) root: Vec<Key>,
-    pub(crate) threshold: NonZeroU64,
-    pub(crate) targets: Vec<Key>,
-    pub(crate) online: Vec<Key>,
-}
-
-impl Roles {
-    fn root(self, version: NonZeroU64, expires: Time) -> Result<Root> {
-        if self.root.len() < usize::try_from(self.threshold.get()).unwrap_or(usize::MAX) {
-            return Err(Error::usage("there are fewer root keys than must sign")
-                .hint("name each with a `--root-key` of its own"));
-        }
-        let mut keys = HashMap::new();
-        let mut ids = |of: Vec<Key>| -> Result<Vec<Decoded<Hex>>> {
-            let mut ids = vec![];
-            for key in of {
-                let id = key_id(&key)?;
-                if !ids.contains(&id) {
-                    ids.push(id.clone());
-                }
-                keys.insert(id, key);
-            }
-            Ok(ids)
-        };
-        let role = |keyids, threshold| RoleKeys {
-            keyids,
-            threshold,
-            _extra: HashMap::new(),
-        };
-        let online = ids(self.online)?;
-        let roles = HashMap::from([
-            (RoleType::Root, role(ids(self.root)?, self.threshold)),
-            (RoleType::Targets, role(ids(self.targets)?, NonZeroU64::MIN)),
-            (RoleType::Snapshot, role(online.clone(), NonZeroU64::MIN)),
-            (RoleType::Timestamp, role(online, NonZeroU64::MIN)),
-        ]);
-        Ok(Root {
-            spec_version: SPEC.to_owned(),
-            consistent_snapshot: true,
-            version,
-            expires,
-            keys,
-            roles,
-            _extra: HashMap::new(),
-        })
-    }
-}
-
-pub(super) fn key_id(key: &Key) -> Result<Decoded<Hex>> {
-    key.key_id()
-        .map_err(|e| Error::failed(format!("a key has no id: {e}")))
-}
 
 /// A repository in its owner's hands.
 #[derive(Debug)]
@@ -405,82 +302,6 @@ impl Desk {
         let timestamp = sign(timestamp, holder, keys).await?;
         files::write(&self.metadata("timestamp.json"), timestamp.buffer())
     }
-}
-
-/// What a new version of a delegated role is called.
-pub(super) fn role_file(version: NonZeroU64, role: &str) -> String {
-    format!("{version}.{role}.json")
-}
-
-pub(super) async fn sign<T: Role + Serialize>(
-    role: T,
-    holder: KeyHolder,
-    keys: &Keys,
-) -> Result<SignedRole<T>> {
-    SignedRole::new(role, &holder, &keys.sources(), &SystemRandom::new())
-        .await
-        .map_err(|e| {
-            let what = T::TYPE;
-            Error::denied(format!(
-                "the {what} role cannot be signed: {}",
-                crate::error::chain(&e)
-            ))
-            .hint("`--key FILE` names the key that its root, or its delegation, has for this role")
-        })
-}
-
-/// What a bundle is as a target.
-pub(super) fn target_of(path: &Path, kwb: &[u8]) -> Result<(Offer, TargetName, Target)> {
-    let offer = Offer::of(kwb).map_err(|e| Error {
-        message: format!("{} is refused: {}", path.display(), e.message),
-        ..e
-    })?;
-    let custom = serde_json::to_value(&offer)
-        .map_err(|e| Error::failed(format!("an offer has no form in JSON: {e}")))?;
-    let target = Target {
-        length: kwb.len() as u64,
-        hashes: hashes(kwb),
-        custom: HashMap::from([(CUSTOM.to_owned(), custom)]),
-        _extra: HashMap::new(),
-    };
-    let name = TargetName::new(offer.target())?;
-    Ok((offer, name, target))
-}
-
-/// Writes the file of a target, unless it is there.
-pub(super) fn put_bundle(dir: &Path, name: &TargetName, target: &Target, kwb: &[u8]) -> Result<()> {
-    let path = dir.join(TARGETS).join(target_file(name, target));
-    match files::read(&path, BUNDLE_MAX_BYTES as u64) {
-        Ok(there) if there == kwb => Ok(()),
-        Ok(_) | Err(_) => files::write(&path, kwb),
-    }
-}
-
-/// Consistent snapshots: a file is named by its digest too, so that it never changes.
-pub(super) fn target_file(name: &TargetName, target: &Target) -> String {
-    let digest = data_encoding::HEXLOWER.encode(&target.hashes.sha256);
-    format!("{digest}.{}", name.resolved())
-}
-
-fn hashes(bytes: &[u8]) -> Hashes {
-    Hashes {
-        sha256: Digest::of(bytes).as_bytes().to_vec().into(),
-        _extra: HashMap::new(),
-    }
-}
-
-fn metafile(bytes: &[u8], version: NonZeroU64) -> Metafile {
-    Metafile {
-        length: Some(bytes.len() as u64),
-        hashes: Some(hashes(bytes)),
-        version,
-        _extra: HashMap::new(),
-    }
-}
-
-fn one_more(version: u64) -> Result<NonZeroU64> {
-    let next = version.checked_add(1).and_then(NonZeroU64::new);
-    next.ok_or_else(|| Error::failed("there is no version after the last one"))
 }
 
 /// Globs on plugin names as patterns on targets.

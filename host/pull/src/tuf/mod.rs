@@ -8,13 +8,16 @@ mod offering;
 mod reach;
 mod reader;
 mod refused;
+mod roles;
+mod target;
 
-pub(crate) use desk::{Desk, Lifetimes, Roles};
+pub(crate) use desk::Desk;
 pub(crate) use keys::{Keys, public_key};
 pub(crate) use known::Known;
 pub(crate) use offering::offer;
 pub(crate) use reach::Place;
 pub(crate) use reader::{Reader, fetch, search};
+pub(crate) use roles::{Lifetimes, Roles};
 
 /// A publisher's role, and a name of a file: like a plugin's.
 pub(crate) type Publisher = keepwell_model::id::PluginName;

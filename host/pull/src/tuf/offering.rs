@@ -1,8 +1,9 @@
 //! The publisher's side: a signed list of bundles in a folder, which the owner of a repository
 //! takes over. The publisher's key never leaves the publisher.
 
-use super::desk::{Lifetimes, SPEC, key_id, put_bundle, role_file, sign, target_file, target_of};
 use super::keys::Keys;
+use super::roles::{Lifetimes, SPEC, key_id, sign};
+use super::target::{put_bundle, role_file, target_file, target_of};
 use super::{Publisher, ROLE_MAX_BYTES, TARGETS};
 use crate::error::{Error, Result, chain};
 use crate::files;

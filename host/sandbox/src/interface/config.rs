@@ -11,7 +11,11 @@ use keepwell_model::param::TEXT_MAX_BYTES;
 use keepwell_model::words::{Refusal, printable};
 
 /// The name, if the task holds it for this capability.
-fn granted(names: &[ParamName], name: &str, capability: Capability) -> Result<(), Refusal> {
+pub(crate) fn granted(
+    names: &[ParamName],
+    name: &str,
+    capability: Capability,
+) -> Result<(), Refusal> {
     if names.iter().any(|n| n.as_str() == name) {
         return Ok(());
     }

@@ -29,6 +29,7 @@ pub(crate) mod bindings {
     };
 }
 
+pub(crate) use self::config::granted as param_granted;
 use crate::ctx::Ctx;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};

@@ -34,7 +34,7 @@ pub struct Walker {
 
 impl Ctx {
     /// The root, or a denial with the line to add.
-    pub(super) fn root(&self, name: &str) -> Result<Arc<Root>, No> {
+    pub(crate) fn root(&self, name: &str) -> Result<Arc<Root>, No> {
         self.need(Capability::Storage)?;
         match self.roots.get(name) {
             Some(Ok(root)) => Ok(Arc::clone(root)),
