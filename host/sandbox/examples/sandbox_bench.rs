@@ -51,7 +51,7 @@ fn main() {
     let storage = BTreeMap::from([(
         name,
         RootAt {
-            path: root,
+            path: root.clone(),
             identity,
         },
     )]);
