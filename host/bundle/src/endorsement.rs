@@ -40,15 +40,23 @@ pub fn endorse(file: &[u8], public: &PublicKey, signature: &[u8]) -> Result<Vec<
     envelope.to_bytes()
 }
 
+/// Which bundle is endorsed. Its signatures are not looked at.
+pub fn endorsed(file: &[u8]) -> Result<Digest, BundleError> {
+    Ok(parse(file)?.1)
+}
+
 /// The envelope, if it endorses this bundle. Its signatures are still to be verified.
 pub(crate) fn of(file: &[u8], bundle: Digest) -> Result<Envelope, BundleError> {
+    let (envelope, found) = parse(file)?;
+    if found != bundle {
+        return Err(BundleError::OtherEndorsed { found });
+    }
+    Ok(envelope)
+}
+
+fn parse(file: &[u8]) -> Result<(Envelope, Digest), BundleError> {
     let envelope = Envelope::parse(ENDORSEMENT_TYPE, file)?;
     let payload: Payload = strict::parse(&envelope.payload)
         .map_err(|e| BundleError::damaged("the endorsement", &e))?;
-    if payload.bundle != bundle {
-        return Err(BundleError::OtherEndorsed {
-            found: payload.bundle,
-        });
-    }
-    Ok(envelope)
+    Ok((envelope, payload.bundle))
 }

@@ -37,7 +37,7 @@ pub use component::{
 };
 pub use document::components;
 pub use endorsement::{
-    ENDORSEMENT_MAX_BYTES, ENDORSEMENT_TYPE, endorse, endorsement, endorsement_pae,
+    ENDORSEMENT_MAX_BYTES, ENDORSEMENT_TYPE, endorse, endorsed, endorsement, endorsement_pae,
 };
 pub use envelope::{PAYLOAD_MAX_BYTES, PAYLOAD_TYPE, SIGNATURES_MAX};
 pub use error::BundleError;

@@ -3,6 +3,7 @@
 //! no secret of a node, and what it brings is a file that is verified like any other.
 
 mod cli;
+mod endorsement;
 mod error;
 mod files;
 mod oci;

@@ -2,13 +2,14 @@
 
 use super::reading::{Reading, wrote};
 use super::run;
+use crate::endorsement;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::oci::{self, Credentials, Folder, Mirror, Registry};
 use crate::offer::Offer;
 use crate::show::{self, Format};
 use crate::web::{Rules, Web};
-use keepwell_bundle::{BUNDLE_MAX_BYTES, ENDORSEMENT_MAX_BYTES};
+use keepwell_bundle::BUNDLE_MAX_BYTES;
 use keepwell_model::manifest::parse_version;
 use keepwell_model::state::Exit;
 use oci_client::Reference;
@@ -111,7 +112,7 @@ pub(super) fn oci(format: Format, verb: &Verb) -> Result<Exit> {
     match verb {
         Verb::Push { file, at, asking } => {
             let kwb = files::read_told(file, BUNDLE_MAX_BYTES as u64)?;
-            let endorsement = beside(file)?;
+            let endorsement = endorsement::beside(file, Offer::of(&kwb)?.bundle)?;
             let (registry, rules) = asking.open(&[], &[])?;
             let endorsement = endorsement.as_deref();
             let digest = run(oci::push(&registry, &rules, at, &kwb, endorsement))?;
@@ -124,13 +125,9 @@ pub(super) fn oci(format: Format, verb: &Verb) -> Result<Exit> {
             let came = run(oci::fetch(&registry, at, &asking.mirror))?;
             let offer = Offer::of(&came.kwb)?;
             let file = out.join(format!("{}-{}.kwb", offer.plugin, offer.version));
-            let endorsement = file.with_extension(ENDORSEMENT);
-            match &came.endorsement {
-                Some(bytes) => files::write(&endorsement, bytes)?,
-                // One of another bundle would have this one refused.
-                None => files::remove(&endorsement)?,
-            }
-            files::write(&file, &came.kwb)?;
+            let endorsement = came.endorsement.as_deref();
+            endorsement.map_or(Ok(()), |it| endorsement::check(it, offer.bundle))?;
+            endorsement::write(&file, &came.kwb, endorsement)?;
             let value = serde_json::json!({
                 "file": file, "plugin": offer.plugin, "version": offer.version,
                 "release": offer.release, "bundle": offer.bundle, "bytes": came.kwb.len(),
@@ -151,19 +148,6 @@ pub(super) fn oci(format: Format, verb: &Verb) -> Result<Exit> {
     }
 }
 
-/// The ending of an endorsement, which lies beside its bundle.
-const ENDORSEMENT: &str = "kwe";
-
-/// The endorsement beside a bundle's file, if there is one.
-fn beside(file: &Path) -> Result<Option<Vec<u8>>> {
-    let path = file.with_extension(ENDORSEMENT);
-    match files::read(&path, ENDORSEMENT_MAX_BYTES as u64) {
-        Ok(bytes) => oci::sound(&bytes).map(|()| Some(bytes)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", &path, &e)),
-    }
-}
-
 /// The copy is read back and compared before anything is said.
 fn mirror(format: Format, at: &Reference, to: &str, asking: &Asking) -> Result<Exit> {
     let folder = to.strip_prefix("dir:").map(Path::new);
@@ -171,8 +155,9 @@ fn mirror(format: Format, at: &Reference, to: &str, asking: &Asking) -> Result<E
     let (registry, rules) = asking.open(&[], &writable)?;
     let came = run(async {
         let came = oci::fetch(&registry, at, &asking.mirror).await?;
-        Offer::of(&came.kwb)?;
+        let bundle = Offer::of(&came.kwb)?.bundle;
         let endorsement = came.endorsement.as_deref();
+        endorsement.map_or(Ok(()), |it| endorsement::check(it, bundle))?;
         let pinned = |of: &Reference| of.clone_with_digest(came.digest.to_string());
         let copy = match folder {
             Some(folder) => {

@@ -2,7 +2,7 @@
 //! layer under the tag `sha256-DIGEST.kwe`, where DIGEST is that of the bundle's manifest.
 
 use super::registry::Registry;
-use crate::error::{Error, Result, chain};
+use crate::error::{Error, Result};
 use keepwell_bundle::parts::{Listed, MANIFEST_TYPE};
 use keepwell_bundle::{ENDORSEMENT_MAX_BYTES, ENDORSEMENT_TYPE};
 use keepwell_model::id::Digest;
@@ -81,13 +81,6 @@ pub(super) fn listed(manifest: &[u8], bundle: Digest) -> Result<Listed> {
     })
 }
 
-/// Whether it is an endorsement at all; whose it is, the node judges.
-pub(crate) fn sound(endorsement: &[u8]) -> Result<()> {
-    keepwell_bundle::endorsement_pae(endorsement)
-        .map(drop)
-        .map_err(|e| Error::denied(format!("the endorsement is refused: {}", chain(&e))))
-}
-
 /// The endorsement of a bundle in a registry, if there is one.
 pub(super) async fn get(
     registry: &Registry,
@@ -105,6 +98,5 @@ pub(super) async fn get(
         Err(e) => return Err(e),
     };
     let bytes = registry.blob(&at, &listed(&manifest, bundle)?).await?;
-    sound(&bytes)?;
     Ok(Some(bytes))
 }

@@ -14,7 +14,6 @@ mod push;
 mod registry;
 
 pub(crate) use credentials::{CREDENTIALS_MAX_BYTES, Credentials};
-pub(crate) use endorsement::sound;
 pub(crate) use folder::Folder;
 pub(crate) use pull::{Mirror, fetch, fetch_from_folder};
 pub(crate) use push::push;

@@ -8,8 +8,9 @@ use super::offering::Offered;
 use super::reach::{Place, is_repository};
 use super::reader::Reader;
 use super::roles::{Lifetimes, Roles, SPEC, key_id, sign};
-use super::target::{metafile, one_more, put_bundle, role_file, target_of};
+use super::target::{metafile, one_more, put_file, role_file, target_of};
 use super::{METADATA, PUBLISHERS_MAX, Publisher, ROOT_MAX_BYTES, ROOTS_MAX, TARGETS};
+use crate::endorsement;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::offer::Offer;
@@ -18,9 +19,10 @@ use keepwell_bundle::{BUNDLE_MAX_BYTES, PublicKey};
 use keepwell_model::glob;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+use tough::TargetName;
 use tough::schema::{
     DelegatedRole, Delegations, KeyHolder, PathPattern, PathSet, Role as _, Root, Signed, Snapshot,
-    Targets, Timestamp,
+    Target, Targets, Timestamp,
 };
 
 /// A repository in its owner's hands.
@@ -103,7 +105,22 @@ impl Desk {
         self.dir.join(METADATA).join(name)
     }
 
-    /// Adds bundles to the owner's own list.
+    pub(super) fn folder(&self) -> &Path {
+        &self.dir
+    }
+
+    /// All that is listed here, delegated roles included.
+    pub(super) const fn listed(&self) -> &Targets {
+        &self.targets.signed
+    }
+
+    /// Puts a file on the owner's own list.
+    pub(super) fn list(&mut self, name: TargetName, target: Target) {
+        self.targets.signed.targets.insert(name, target);
+        self.changed = true;
+    }
+
+    /// Adds bundles to the owner's own list, each with the endorsement that lies beside it.
     pub(crate) fn add(&mut self, paths: &[PathBuf]) -> Result<Vec<Offer>> {
         let mut added = vec![];
         for path in paths {
@@ -117,9 +134,12 @@ impl Desk {
                 ))
                 .hint("a version is published once; give the plugin a new one"));
             }
-            put_bundle(&self.dir, &name, &target, &kwb)?;
-            self.targets.signed.targets.insert(name, target);
-            self.changed = true;
+            let endorsement = endorsement::beside(path, offer.bundle)?;
+            put_file(&self.dir, &name, &target, &kwb)?;
+            self.list(name, target);
+            if let Some(endorsement) = endorsement {
+                self.put_endorsement(&offer, &endorsement)?;
+            }
             added.push(offer);
         }
         Ok(added)
@@ -206,7 +226,7 @@ impl Desk {
         }
         for (name, target) in &offered.role.signed.targets {
             let kwb = offered.bundle(name, target)?;
-            put_bundle(&dir, name, target, &kwb)?;
+            put_file(&dir, name, target, &kwb)?;
         }
         files::write(&self.metadata(&offered.file_name()), &offered.bytes)?;
         Ok(offered.role.signed.targets.len())

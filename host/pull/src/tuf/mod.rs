@@ -2,6 +2,7 @@
 //! folder: `metadata/` holds the signed roles, `targets/` the bundles by digest.
 
 mod desk;
+mod endorsed;
 mod keys;
 mod known;
 mod offering;

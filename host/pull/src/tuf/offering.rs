@@ -3,7 +3,7 @@
 
 use super::keys::Keys;
 use super::roles::{Lifetimes, SPEC, key_id, sign};
-use super::target::{put_bundle, role_file, target_file, target_of};
+use super::target::{put_file, role_file, target_file, target_of};
 use super::{Publisher, ROLE_MAX_BYTES, TARGETS};
 use crate::error::{Error, Result, chain};
 use crate::files;
@@ -57,7 +57,7 @@ pub(crate) async fn offer(
             ))
             .hint("a version is published once; give the plugin a new one"));
         }
-        put_bundle(dir, &name, &target, &kwb)?;
+        put_file(dir, &name, &target, &kwb)?;
         list.targets.insert(name, target);
         offers.push(offer);
     }

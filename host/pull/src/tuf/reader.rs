@@ -1,5 +1,6 @@
 //! The reader's side: what a repository offers, and one bundle of it.
 
+use super::endorsed;
 use super::known::Known;
 use super::reach::{Place, Reach};
 use super::{ROLE_MAX_BYTES, ROOT_MAX_BYTES, ROOTS_MAX, SNAPSHOT_MAX_BYTES, TIMESTAMP_MAX_BYTES};
@@ -75,7 +76,7 @@ pub(crate) fn search(repository: &Repository, words: &[String]) -> Vec<Listed> {
     names.extend(targets.targets_iter().map(|(name, _)| name));
     let mut left_out = 0;
     let mut found: Vec<Listed> = vec![];
-    for name in names {
+    for name in names.into_iter().filter(|name| !endorsed::is_one(name)) {
         // By name, since who lists a target need not be who may: delegations decide.
         let Ok(target) = targets.find_target(name, false) else {
             left_out += 1;
@@ -129,9 +130,17 @@ fn publisher(targets: &Targets, name: &TargetName, target: &Target) -> Option<St
     of.next()
 }
 
+/// What was brought.
+#[derive(Debug)]
+pub(crate) struct Came {
+    pub(crate) listed: Listed,
+    pub(crate) kwb: Vec<u8>,
+    pub(crate) endorsement: Option<Vec<u8>>,
+}
+
 /// One bundle: its hash and length are what the signed metadata says, and it is the plugin,
 /// version, release and id under which it was offered.
-pub(crate) async fn fetch(repository: &Repository, wanted: &Wanted) -> Result<(Listed, Vec<u8>)> {
+pub(crate) async fn fetch(repository: &Repository, wanted: &Wanted) -> Result<Came> {
     let all = search(repository, &[]);
     let mut fits = all.into_iter().filter(|l| {
         l.offer.plugin == wanted.plugin
@@ -175,5 +184,10 @@ pub(crate) async fn fetch(repository: &Repository, wanted: &Wanted) -> Result<(L
         ))
         .hint("whoever added it to the repository named another bundle; ask its owner"));
     }
-    Ok((listed, kwb))
+    let endorsement = endorsed::fetch(repository, &is).await?;
+    Ok(Came {
+        listed,
+        kwb,
+        endorsement,
+    })
 }

@@ -26,21 +26,29 @@ pub(super) fn target_of(path: &Path, kwb: &[u8]) -> Result<(Offer, TargetName, T
     let custom = serde_json::to_value(&offer)
         .map_err(|e| Error::failed(format!("an offer has no form in JSON: {e}")))?;
     let target = Target {
-        length: kwb.len() as u64,
-        hashes: hashes(kwb),
         custom: HashMap::from([(CUSTOM.to_owned(), custom)]),
-        _extra: HashMap::new(),
+        ..target(kwb)
     };
     let name = TargetName::new(offer.target())?;
     Ok((offer, name, target))
 }
 
+/// What a file is as a target.
+pub(super) fn target(bytes: &[u8]) -> Target {
+    Target {
+        length: bytes.len() as u64,
+        hashes: hashes(bytes),
+        custom: HashMap::new(),
+        _extra: HashMap::new(),
+    }
+}
+
 /// Writes the file of a target, unless it is there.
-pub(super) fn put_bundle(dir: &Path, name: &TargetName, target: &Target, kwb: &[u8]) -> Result<()> {
+pub(super) fn put_file(dir: &Path, name: &TargetName, target: &Target, bytes: &[u8]) -> Result<()> {
     let path = dir.join(TARGETS).join(target_file(name, target));
     match files::read(&path, BUNDLE_MAX_BYTES as u64) {
-        Ok(there) if there == kwb => Ok(()),
-        Ok(_) | Err(_) => files::write(&path, kwb),
+        Ok(there) if there == bytes => Ok(()),
+        Ok(_) | Err(_) => files::write(&path, bytes),
     }
 }
 

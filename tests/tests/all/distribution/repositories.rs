@@ -108,6 +108,47 @@ fn a_name_that_two_sources_offer_is_asked_about() {
         .says(&["one, two"]);
 }
 
+/// A site's endorsement goes with its bundle, whoever lists that.
+#[test]
+fn an_endorsement_comes_with_its_bundle() {
+    let _turn = shared();
+    let scene = Scene::new();
+    scene.key("site");
+    let endorse = |file: &str| {
+        let (file, key) = (scene.text(file), scene.text("site.key"));
+        keepwell(None, &["bundle", "endorse", &file, "--key", &key]).exits(0);
+        std::fs::read(std::path::Path::new(&file).with_extension("kwe")).unwrap()
+    };
+    scene.bundle("sweep", "1.0.0", 1);
+    let own = endorse("sweep-1.0.0.kwb");
+    scene.add("sweep", "1.0.0", 1);
+    scene.delegate();
+    let theirs = endorse("acme-sweep-1.0.0.kwb");
+    assert_eq!(scene.fetch("acme-sweep").exits(0).json()["endorsed"], false);
+    assert!(!scene.at("got/acme-sweep-1.0.0.kwe").exists());
+    let verb = ["endorse", "plugins", "acme-sweep-1.0.0.kwe"];
+    scene.repo(&verb, &["root", "online"], &[]).exits(0);
+    for (name, endorsement) in [("sweep", &own), ("acme-sweep", &theirs)] {
+        let out = scene.fetch(name).exits(0).json();
+        assert_eq!(out["endorsed"], true, "{name}");
+        let file = scene.at(&format!("got/{name}-1.0.0.kwe"));
+        assert_eq!(std::fs::read(file).unwrap(), *endorsement, "{name}");
+    }
+    // It is nothing that is offered, and nothing that is left out.
+    let look = scene.look();
+    assert_eq!(look.json().as_array().unwrap().len(), 2);
+    assert!(!look.err.contains("left out"), "{}", look.err);
+
+    // One of another bundle is taken neither beside a bundle nor alone.
+    scene.bundle("other", "1.0.0", 1);
+    std::fs::copy(scene.at("sweep-1.0.0.kwe"), scene.at("other-1.0.0.kwe")).unwrap();
+    let add = ["add", "plugins", "other-1.0.0.kwb"];
+    scene
+        .repo(&add, &["root", "online"], &[])
+        .exits(4)
+        .says(&["other-1.0.0.kwe", "is one of bundle"]);
+}
+
 #[test]
 fn a_publisher_offers_within_its_names_and_nowhere_else() {
     let _turn = shared();
