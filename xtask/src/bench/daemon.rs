@@ -5,7 +5,6 @@ use super::table::Row;
 use crate::demo::stage::Stage;
 use crate::error::{Error, Result};
 use crate::places::write;
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -20,16 +19,21 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// One task without a schedule; the others are its copies with one.
 const TASK: &str = "plugin = \"health\"\ntask = \"quick-check\"\n\n[grant]\nmetrics = {}\n";
 
+/// A task of that plugin, due on a day that is hardly ever today; minutes and hours differ.
+pub(super) fn scheduled(plugin: &str, number: usize) -> String {
+    let (minute, hour) = (number % 60, number / 60 % 24);
+    format!(
+        "plugin = \"{plugin}\"\ntask = \"quick-check\"\n\
+         schedule = {{ cron = \"{minute} {hour} 29 2 *\" }}\n\n[grant]\nmetrics = {{}}\n"
+    )
+}
+
 pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
     let dir = setting.folder("daemon")?;
     let stage = setting.node(&dir.join("node"), &[], ("quick-check", TASK))?;
     for number in 0..SCHEDULES {
-        let mut text = String::from(TASK.split("\n\n").next().unwrap_or_default());
-        // Minutes and hours that differ, on a day that is hardly ever today.
-        let (minute, hour) = (number % 60, number / 60 % 24);
-        let _ = write!(text, "\nschedule = {{ cron = \"{minute} {hour} 29 2 *\" }}");
-        text.push_str("\n\n[grant]\nmetrics = {}\n");
         let name = format!("check-{number}.toml");
+        let text = scheduled("health", number);
         write(&stage.node().join("tasks").join(name), &text)?;
     }
     let watched = if setting.quick {
@@ -38,7 +42,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
         WATCHED
     };
     let mut daemon = Daemon::start(&stage)?;
-    daemon.is_ready();
+    daemon.is_ready()?;
     std::thread::sleep(SETTLED);
     let (began, before) = (Instant::now(), daemon.ticks());
     std::thread::sleep(watched);
@@ -76,13 +80,23 @@ impl Daemon {
     }
 
     /// Waits until it says so; what it says later is read and dropped, so that it is never held up.
-    pub(super) fn is_ready(&mut self) {
+    pub(super) fn is_ready(&mut self) -> Result<()> {
         let Some(err) = self.0.stderr.take() else {
-            return;
+            return Ok(());
         };
         let mut lines = BufReader::new(err).lines().map_while(std::io::Result::ok);
-        let _ = lines.find(|line| line.contains("ready"));
-        std::thread::spawn(move || lines.for_each(drop));
+        let mut said = vec![];
+        for line in lines.by_ref() {
+            if line.contains("ready") {
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(());
+            }
+            said.push(line);
+        }
+        let said = said.join("\n");
+        Err(Error::Unexpected(format!(
+            "the daemon ended before it was ready:\n{said}"
+        )))
     }
 
     fn read(&self, file: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Installing a plugin of 2 MiB, compiling one, and a daemon's start with 100 of them.
 
-use super::daemon::Daemon;
+use super::daemon::{Daemon, scheduled};
 use super::setting::Setting;
 use super::table::Row;
 use super::watch::watch;
@@ -43,10 +43,12 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
         let name = format!("p{n:05}");
         let file = bundle(setting, &stage, &dir, &name, &renamed(&component, &name))?;
         expect_success(&mut install(&stage, &file))?;
+        let task = stage.node().join("tasks").join(format!("{name}.toml"));
+        write(&task, &scheduled(&name, n))?;
     }
     let begun = Instant::now();
     let mut daemon = Daemon::start(&stage)?;
-    daemon.is_ready();
+    daemon.is_ready()?;
     let ready = begun.elapsed().as_secs_f64() * 1e3;
     drop(daemon);
     setting.discard(&dir)?;
@@ -65,7 +67,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
             "MiB",
         ),
         Row::below(
-            &format!("daemon ready with {many} more plugins"),
+            &format!("daemon ready, {many} more plugins, a task each"),
             ready,
             250.0,
             "ms",
