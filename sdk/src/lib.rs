@@ -24,11 +24,14 @@
 
 pub mod clean;
 pub mod config;
+mod fields;
 mod guest;
+mod json;
 pub mod levels;
 pub mod log;
 mod manifest;
 pub mod metrics;
+mod plain;
 mod reports;
 mod settings;
 pub mod shards;
@@ -44,10 +47,14 @@ pub use manifest::{
     CLEAN, CONFIG_READ, CONFIG_WRITE, Default, METRICS, Need, Plugin, SHARDS, STATE, STORAGE,
     SettingHelp, TaskEntry, entry, flag, list, need, number, open, text,
 };
+#[doc(hidden)]
+pub use plain::{dashed, trimmed};
 pub use reports::{
     Finding, Severity, checkpoint, clock, finding, labelled_metric, last_checkpoint, metric,
     progress,
 };
+#[doc(hidden)]
+pub use serde;
 pub use task::{ActionId, Applied, Failure, Refusal, Request, Reviewed, Status, Summary, Task};
 pub use units::{Size, Span};
 

@@ -1,7 +1,7 @@
 //! What a plugin says about itself: the table behind [`crate::plugin!`] and its JSON.
 
+use crate::json::{self, quote};
 use crate::task::{Failure, Request, Reviewed, Summary, Task};
-use serde::Serialize;
 
 /// Typed readings of the node.
 pub const METRICS: &str = "metrics";
@@ -20,24 +20,17 @@ pub const CONFIG_WRITE: &str = "config-write";
 /// Keeping something for the task itself between its runs.
 pub const STATE: &str = "state";
 
-/// The manifest schema this SDK writes.
-const SCHEMA: u32 = 1;
 /// The version of `keepwell:task` in `wit/`.
 const CONTRACT: &str = "0.1.0";
 
 /// A capability a task asks for, and why.
-#[derive(Debug, Clone, Copy, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy)]
 pub struct Need {
     capability: &'static str,
     reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     max_files: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     max_bytes: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     max_keys: Option<u32>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     optional: bool,
 }
 
@@ -79,8 +72,7 @@ impl Need {
 
 /// What a setting is when the operator does not set it. Its kind is also how `--set key=text`
 /// is read.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Default {
     Text(&'static str),
     Number(f64),
@@ -92,7 +84,7 @@ pub enum Default {
 
 /// One setting: its name, its default and one line of help. The only place a default stands:
 /// the SDK fills it in before the settings become the task's fields.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct SettingHelp {
     pub name: &'static str,
     pub help: &'static str,
@@ -110,8 +102,12 @@ const fn setting(name: &'static str, default: Default, help: &'static str) -> Se
 pub const fn text(name: &'static str, default: &'static str, help: &'static str) -> SettingHelp {
     setting(name, Default::Text(default), help)
 }
-/// A setting that is a number.
+/// A setting that is a number. Its default has at most twelve decimals.
 pub const fn number(name: &'static str, default: f64, help: &'static str) -> SettingHelp {
+    assert!(
+        json::is_plain(default),
+        "a default has at most twelve decimals, and 15 digits in all"
+    );
     setting(name, Default::Number(default), help)
 }
 /// A setting that is true or false.
@@ -132,18 +128,15 @@ pub const fn open(name: &'static str, help: &'static str) -> SettingHelp {
 }
 
 /// One task in a plugin's table.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct TaskEntry {
     pub name: &'static str,
-    #[serde(rename = "description")]
     pub about: &'static str,
     pub needs: &'static [Need],
     pub settings: &'static [SettingHelp],
     /// Reads the settings and runs the task.
-    #[serde(skip)]
     pub run: fn(&Request) -> Result<Summary, Failure>,
     /// Reads the settings and reviews what was applied.
-    #[serde(skip)]
     pub review: fn(&Request, Summary, &Reviewed) -> Result<Summary, Failure>,
 }
 
@@ -169,18 +162,6 @@ pub struct Plugin {
     pub tasks: &'static [TaskEntry],
 }
 
-#[derive(Serialize)]
-struct Manifest {
-    schema: u32,
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    contract: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    wasi: bool,
-    tasks: &'static [TaskEntry],
-}
-
 impl Plugin {
     /// The task of that name.
     pub fn task(&self, name: &str) -> Option<&'static TaskEntry> {
@@ -189,27 +170,97 @@ impl Plugin {
 
     /// Its tasks, for a sentence.
     pub fn task_names(&self) -> String {
-        let names: Vec<_> = self.tasks.iter().map(|task| task.name).collect();
-        names.join(", ")
+        let mut names = String::new();
+        for (n, task) in self.tasks.iter().enumerate() {
+            names.push_str(if n > 0 { ", " } else { "" });
+            names.push_str(task.name);
+        }
+        names
     }
 
     /// The manifest: JSON of schema 1, as the host reads it.
     pub fn manifest(&self) -> String {
-        let manifest = Manifest {
-            schema: SCHEMA,
-            name: self.name,
-            version: self.version,
-            description: self.about,
-            contract: CONTRACT,
+        let mut to = String::from("{\"schema\":1");
+        text_field(&mut to, ",\"name\":", self.name);
+        text_field(&mut to, ",\"version\":", self.version);
+        text_field(&mut to, ",\"description\":", self.about);
+        text_field(&mut to, ",\"contract\":", CONTRACT);
+        if cfg!(target_os = "wasi") {
             // Its standard library imports what is inert of WASI; the host wants it said.
-            wasi: cfg!(target_os = "wasi"),
-            tasks: self.tasks,
-        };
-        // A table of strings and numbers has no way to fail; a description without a schema
-        // would be refused by the host all the same.
-        serde_json::to_string(&manifest)
-            .unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+            to.push_str(",\"wasi\":true");
+        }
+        to.push_str(",\"tasks\":");
+        list_of(&mut to, self.tasks, TaskEntry::write);
+        to.push('}');
+        to
     }
+}
+
+impl TaskEntry {
+    fn write(&self, to: &mut String) {
+        text_field(to, "{\"name\":", self.name);
+        text_field(to, ",\"description\":", self.about);
+        to.push_str(",\"needs\":");
+        list_of(to, self.needs, Need::write);
+        to.push_str(",\"settings\":");
+        list_of(to, self.settings, SettingHelp::write);
+        to.push('}');
+    }
+}
+
+impl Need {
+    fn write(&self, to: &mut String) {
+        text_field(to, "{\"capability\":", self.capability);
+        text_field(to, ",\"reason\":", self.reason);
+        if let Some(files) = self.max_files {
+            to.push_str(",\"max-files\":");
+            to.push_str(&files.to_string());
+        }
+        if let Some(bytes) = self.max_bytes {
+            text_field(to, ",\"max-bytes\":", bytes);
+        }
+        if let Some(keys) = self.max_keys {
+            to.push_str(",\"max-keys\":");
+            to.push_str(&u64::from(keys).to_string());
+        }
+        if self.optional {
+            to.push_str(",\"optional\":true");
+        }
+        to.push('}');
+    }
+}
+
+impl SettingHelp {
+    fn write(&self, to: &mut String) {
+        text_field(to, "{\"name\":", self.name);
+        text_field(to, ",\"help\":", self.help);
+        to.push_str(",\"default\":");
+        match self.default {
+            Default::Text(text) => quote(text, to),
+            Default::Number(number) => to.push_str(&json::number(number)),
+            Default::Flag(true) => to.push_str("true"),
+            Default::Flag(false) => to.push_str("false"),
+            Default::List(items) => list_of(to, items, |item, to| quote(item, to)),
+            Default::Open => to.push_str("null"),
+        }
+        to.push('}');
+    }
+}
+
+fn text_field(to: &mut String, key: &str, text: &str) {
+    to.push_str(key);
+    quote(text, to);
+}
+
+fn list_of<T>(to: &mut String, all: &[T], write: impl Fn(&T, &mut String)) {
+    to.push('[');
+    for (n, one) in all.iter().enumerate() {
+        if n > 0 {
+            to.push(',');
+        }
+        write(one, to);
+    }
+    to.push(']');
 }
 
 /// Makes a crate a plugin: its name, what it is for, its tasks. Once per crate.

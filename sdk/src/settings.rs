@@ -1,135 +1,121 @@
 //! From the host's JSON to a task's fields: defaults filled in, `--set` texts read as what the
 //! setting is, and every complaint naming its key.
 
+use crate::fields;
+use crate::json::{self, Value};
 use crate::manifest::{Default, SettingHelp};
 use crate::task::{Failure, Task};
-use serde_json::{Map, Value};
 
 pub(crate) fn read<T: Task>() -> Result<T, Failure> {
     parse::<T>(&crate::wit::sys::core::settings())
 }
 
 pub(crate) fn parse<T: Task>(json: &str) -> Result<T, Failure> {
-    let set: Map<String, Value> = serde_json::from_str(json)
-        .map_err(|error| permanent(format!("the settings are not a JSON object: {error}")))?;
-    let mut read = Map::new();
-    for (key, value) in set {
-        let Some(known) = T::SETTINGS.iter().find(|s| s.name == key) else {
-            return Err(permanent(format!(
-                "unknown setting `{key}`; {}",
-                known_settings(T::SETTINGS)
-            )));
-        };
-        let value = as_kind(known, value).map_err(permanent)?;
-        read.insert(key, value);
-    }
-    serde_json::from_value(Value::Object(filled(T::SETTINGS, &read)))
-        .map_err(|error| permanent(blame::<T>(&read, &error)))
+    let all = filled(T::SETTINGS, json).map_err(Failure::Permanent)?;
+    fields::settings(all).map_err(|wrong| Failure::Permanent(wrong.0))
 }
 
-fn permanent(message: String) -> Failure {
-    Failure::Permanent(message)
+/// Every setting with its value: what was set, read as what the setting is, or its default.
+fn filled(settings: &[SettingHelp], json: &str) -> Result<Vec<(String, Value)>, String> {
+    let mut set = match json::parse(json) {
+        Ok(Value::Map(set)) => set,
+        Ok(_) => return Err("the settings are not a JSON object".into()),
+        Err(expected) => {
+            return Err(format!(
+                "the settings are not a JSON object: expected {expected}"
+            ));
+        }
+    };
+    if let Some((key, _)) = set
+        .iter()
+        .find(|(key, _)| settings.iter().all(|s| s.name != key))
+    {
+        return Err(format!(
+            "unknown setting `{key}`; {}",
+            known_settings(settings)
+        ));
+    }
+    let mut all = Vec::new();
+    for setting in settings {
+        let at = set.iter().position(|(key, _)| key == setting.name);
+        let value = match at {
+            Some(at) => Some(as_kind(setting, set.swap_remove(at).1)?),
+            None => default_value(setting.default),
+        };
+        if let Some(value) = value {
+            all.push((setting.name.to_owned(), value));
+        }
+    }
+    Ok(all)
 }
 
 fn known_settings(settings: &[SettingHelp]) -> String {
     if settings.is_empty() {
         return "this task has no settings".into();
     }
-    let names: Vec<_> = settings.iter().map(|s| format!("`{}`", s.name)).collect();
-    format!("known are {}", names.join(", "))
+    let mut known = String::from("known are ");
+    for (n, setting) in settings.iter().enumerate() {
+        known.push_str(if n > 0 { ", `" } else { "`" });
+        known.push_str(setting.name);
+        known.push('`');
+    }
+    known
 }
 
 /// `--set threshold=85` arrives as a number or as text, and both mean the same.
 fn as_kind(setting: &SettingHelp, value: Value) -> Result<Value, String> {
-    let wrong = |what: &str, value: &Value| {
-        Err(format!(
-            "setting `{}` is {value}: expected {what}",
-            setting.name
-        ))
-    };
-    match (setting.default, value) {
-        (Default::Text(_), Value::Number(number)) => Ok(Value::String(number.to_string())),
-        (Default::Text(_), value @ Value::String(_)) => Ok(value),
-        (Default::Text(_), value) => wrong("a text", &value),
-
-        (Default::Number(_), value @ Value::Number(_)) => Ok(value),
-        (Default::Number(_), Value::String(text)) => {
-            number(&text).map_or_else(|| wrong("a number", &Value::String(text.clone())), Ok)
-        }
-        (Default::Number(_), value) => wrong("a number", &value),
-
-        (Default::Flag(_), value @ Value::Bool(_)) => Ok(value),
-        (Default::Flag(_), Value::String(text)) => match text.as_str() {
-            "true" | "yes" | "on" => Ok(Value::Bool(true)),
-            "false" | "no" | "off" => Ok(Value::Bool(false)),
-            _ => wrong("true or false", &Value::String(text)),
+    let expected = match (setting.default, value) {
+        (Default::Text(_), Value::Number(number)) => return Ok(Value::Text(number)),
+        (Default::Text(_), value @ Value::Text(_))
+        | (Default::Number(_), value @ Value::Number(_))
+        | (Default::Flag(_), value @ Value::Bool(_))
+        | (Default::List(_), value @ Value::List(_))
+        | (Default::Open, value) => return Ok(value),
+        (Default::Number(_), Value::Text(text)) => match json::is_number(text.trim()) {
+            true => return Ok(Value::Number(text.trim().to_owned())),
+            false => ("a number", Value::Text(text)),
         },
-        (Default::Flag(_), value) => wrong("true or false", &value),
-
-        (Default::List(_), Value::String(text)) => Ok(text
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .collect()),
-        (Default::List(_), value @ Value::Array(_)) => Ok(value),
-        (Default::List(_), value) => wrong("a list of texts", &value),
-
-        (Default::Open, value) => Ok(value),
-    }
+        (Default::Flag(_), Value::Text(text)) => match text.as_str() {
+            "true" | "yes" | "on" => return Ok(Value::Bool(true)),
+            "false" | "no" | "off" => return Ok(Value::Bool(false)),
+            _ => ("true or false", Value::Text(text)),
+        },
+        (Default::List(_), Value::Text(text)) => {
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
+            return Ok(Value::List(
+                parts.map(|part| Value::Text(part.to_owned())).collect(),
+            ));
+        }
+        (Default::Text(_), value) => ("a text", value),
+        (Default::Number(_), value) => ("a number", value),
+        (Default::Flag(_), value) => ("true or false", value),
+        (Default::List(_), value) => ("a list of texts", value),
+    };
+    let (expected, value) = expected;
+    let mut is = String::new();
+    json::write(&value, &mut is);
+    Err(format!(
+        "setting `{}` is {is}: expected {expected}",
+        setting.name
+    ))
 }
 
-fn number(text: &str) -> Option<Value> {
-    let text = text.trim();
-    if let Ok(whole) = text.parse::<i64>() {
-        return Some(whole.into());
-    }
-    let number: f64 = text.parse().ok()?;
-    serde_json::Number::from_f64(number).map(Value::Number)
-}
-
-/// A whole default is written without a fraction, so that it also fits a field of an integer
-/// type.
 fn default_value(default: Default) -> Option<Value> {
-    /// Up to here every whole f64 is exact.
-    const EXACT: f64 = 9e15;
-    match default {
-        Default::Text(text) => Some(text.into()),
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "whole and within what both types hold exactly, checked in the guard"
-        )]
-        Default::Number(n) if n.fract() == 0.0 && n.abs() < EXACT => Some((n as i64).into()),
-        Default::Number(n) => Some(n.into()),
-        Default::Flag(flag) => Some(flag.into()),
-        Default::List(items) => Some(items.iter().copied().collect()),
-        Default::Open => None,
-    }
-}
-
-/// One by one: collecting into a map sorts first, and that sort would be a tenth of a component.
-fn filled(settings: &[SettingHelp], set: &Map<String, Value>) -> Map<String, Value> {
-    let mut all = Map::new();
-    for setting in settings {
-        let value = set.get(setting.name).cloned();
-        if let Some(value) = value.or_else(|| default_value(setting.default)) {
-            all.insert(setting.name.to_owned(), value);
-        }
-    }
-    all
-}
-
-/// serde does not say which field a value was for. The key whose value alone makes the reading
-/// fail is the one to name.
-fn blame<T: Task>(set: &Map<String, Value>, error: &serde_json::Error) -> String {
-    for (key, value) in set {
-        let mut alone = Map::new();
-        alone.insert(key.clone(), value.clone());
-        let alone = Value::Object(filled(T::SETTINGS, &alone));
-        if let Err(error) = serde_json::from_value::<T>(alone) {
-            return format!("setting `{key}` is {value}: {error}");
-        }
-    }
-    format!("the settings do not fit together: {error}")
+    Some(match default {
+        Default::Text(text) => Value::Text(text.to_owned()),
+        Default::Number(number) => Value::Number(json::number(number)),
+        Default::Flag(flag) => Value::Bool(flag),
+        Default::List(items) => Value::List(
+            items
+                .iter()
+                .map(|item| Value::Text((*item).to_owned()))
+                .collect(),
+        ),
+        Default::Open => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What an author writes: a type whose fields are the settings, and what `run` makes of them.
 
+use crate::json::{self, Value};
 use crate::manifest::{Need, SettingHelp};
 use crate::settings;
 use crate::wit::exports::keepwell::task::task as exported;
@@ -49,16 +50,18 @@ pub struct Reviewed {
 impl Reviewed {
     /// The summary with the numbers added to its line and its data.
     pub fn told(&self, mut before: Summary) -> Summary {
-        before.line = format!("{}; {} applied", before.line, self.done);
+        let (done, not_done) = (self.done.to_string(), self.not_done.to_string());
+        before.line = [&before.line, "; ", &done, " applied"].concat();
         if self.not_done > 0 {
-            before.line = format!("{}, {} not", before.line, self.not_done);
+            before.line = [&before.line, ", ", &not_done, " not"].concat();
             before.status = Status::Warned;
         }
-        let data = serde_json::from_str(&before.data);
-        if let Ok(serde_json::Value::Object(mut data)) = data {
-            data.insert("applied".into(), self.done.into());
-            data.insert("not-applied".into(), self.not_done.into());
-            before.data = serde_json::Value::Object(data).to_string();
+        if let Ok(Value::Map(mut data)) = json::parse(&before.data) {
+            data.retain(|(key, _)| key != "applied" && key != "not-applied");
+            data.push(("applied".into(), Value::Number(done)));
+            data.push(("not-applied".into(), Value::Number(not_done)));
+            before.data.clear();
+            json::write(&Value::Map(data), &mut before.data);
         }
         before
     }

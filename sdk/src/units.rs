@@ -1,6 +1,6 @@
 //! Quantities in settings: `24h`, `10GiB`.
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 
 /// A span of time, in milliseconds: `500ms`, `30s`, `24h`, `1d12h`. A bare number is seconds.
@@ -117,24 +117,22 @@ impl fmt::Display for Size {
     }
 }
 
-/// Text or a bare number, as JSON has them.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Written {
-    Number(u64),
-    Text(String),
-}
-
 macro_rules! read_as_written {
     ($type:ident, $expected:literal) => {
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let text = match Written::deserialize(from) {
-                    Ok(Written::Number(number)) => number.to_string(),
-                    Ok(Written::Text(text)) => text,
-                    Err(_) => return Err(D::Error::custom(concat!("expected ", $expected))),
-                };
-                Self::parse(&text).ok_or_else(|| D::Error::custom(concat!("expected ", $expected)))
+                struct Written;
+                impl Visitor<'_> for Written {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_str<E: Error>(self, text: &str) -> Result<$type, E> {
+                        $type::parse(text)
+                            .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+                    }
+                }
+                from.deserialize_str(Written)
             }
         }
     };

@@ -1,4 +1,4 @@
-//! The promise that a plugin with one task is at most 15 lines of its author's own.
+//! The promise that a plugin with one task is at most 12 lines of its author's own.
 
 #[path = "least/plugin.rs"]
 mod plugin;
@@ -9,8 +9,8 @@ use keepwell_sdk::testing::Node;
 use plugin::{PLUGIN, SwapCheck};
 use serde_json::{Value, json};
 
-/// Lines that are neither empty nor a comment.
-const LINES_MAX: usize = 15;
+/// Lines that are neither empty nor the file's own comment.
+const LINES_MAX: usize = 12;
 
 fn with_swap(used: u64) -> Node {
     Node::new().memory(Memory {
@@ -22,9 +22,9 @@ fn with_swap(used: u64) -> Node {
 }
 
 #[test]
-fn fifteen_lines_are_a_plugin() {
+fn twelve_lines_are_a_plugin() {
     let lines = include_str!("least/plugin.rs").lines().map(str::trim);
-    let own = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
+    let own = lines.filter(|line| !line.is_empty() && !line.starts_with("//!"));
     assert!(own.count() <= LINES_MAX);
 }
 

@@ -110,6 +110,21 @@ fn a_new_scrubber_is_a_plugin() {
     assert_eq!(report.findings[0].id, "shard-bad");
 }
 
+/// The plugin of twelve lines, which `sdk/tests/least.rs` counts, as a component.
+#[test]
+fn the_least_plugin_is_a_small_component() {
+    const MOST_BYTES: u64 = 60_000;
+    let node = Node::new(shared());
+    let dir = new(&node, "least", "check");
+    let source = checkout().join("sdk/tests/least/plugin.rs");
+    std::fs::copy(source, dir.join("src/lib.rs")).unwrap();
+    let out = node.scratch().join("least.wasm");
+    let args = ["plugin", "build", &text(&dir), "--out", &text(&out)];
+    node.keepwell(&args).exits(0);
+    let bytes = std::fs::metadata(&out).unwrap().len();
+    assert!(bytes < MOST_BYTES, "{bytes} bytes");
+}
+
 /// The same source in two folders gives the same component, byte for byte.
 #[test]
 fn where_the_source_lies_does_not_matter() {
