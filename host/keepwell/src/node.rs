@@ -50,6 +50,8 @@ pub struct Node {
     pub in_hand: InHand,
     /// Held while an answer to a request for approval is taken in, and while a plan is let through.
     pub answers: Arc<Mutex<()>>,
+    /// A call of every task's that fails. Only a rehearsal sets it.
+    pub(crate) fail: Option<keepwell_sandbox::Fail>,
     _lock: Arc<NodeLock>,
 }
 
@@ -84,6 +86,7 @@ impl Node {
             plugins: Arc::default(),
             in_hand: InHand::default(),
             answers: Arc::default(),
+            fail: None,
             _lock: Arc::new(lock),
         })
     }

@@ -43,6 +43,15 @@ pub enum Code {
 }
 
 impl Code {
+    pub const ALL: [Self; 6] = [
+        Self::Denied,
+        Self::Limit,
+        Self::Gone,
+        Self::Busy,
+        Self::Io,
+        Self::Invalid,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Denied => "denied",

@@ -5,7 +5,7 @@ use crate::bounds::{Crossed, Meter, thread_cpu};
 use crate::frame::FrameError;
 use crate::interface::bindings::types as wit;
 use crate::interface::wasi::Lines;
-use crate::protocol::{Answer, Ask, Assignment, Told};
+use crate::protocol::{Answer, Ask, Assignment, Fail, Told};
 use crate::recount::{
     CALLS_KEPT, OFTEN, REFUSALS_KEPT, Reported, WORD_MAX_BYTES, checkpoint_every,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Ctx {
     pub(crate) roots: Opened<Root>,
     pub(crate) stores: Opened<Store>,
     pub(crate) counts: Counts,
+    /// Calls that a test counts, to have one of them fail.
+    counted_to_fail: u64,
     pub(crate) walkers_open: u32,
     pub(crate) scrub_open: bool,
     /// What the scrubs of this run have read, all together.
@@ -123,6 +125,7 @@ impl Ctx {
             roots,
             stores,
             counts: Counts::default(),
+            counted_to_fail: 0,
             walkers_open: 0,
             scrub_open: false,
             scrubbed: Scrubbed::default(),
@@ -149,7 +152,10 @@ impl Ctx {
         work: impl FnOnce(&mut Self) -> Result<T, No>,
     ) -> Answered<T> {
         let since = thread_cpu();
-        let result = work(self);
+        let result = match self.made_to_fail(function) {
+            Some(refusal) => Err(refusal.into()),
+            None => work(self),
+        };
         let answered = match result {
             Ok(value) => {
                 self.record(function, subject, "ok")?;
@@ -164,6 +170,16 @@ impl Ctx {
         self.meter.host_worked_since(since);
         self.meter.check().map_err(wasmtime::Error::new)?;
         Ok(answered)
+    }
+
+    /// The refusal that a test wants of this call.
+    fn made_to_fail(&mut self, function: &str) -> Option<Refusal> {
+        let fail = self.assignment.fail.as_ref()?;
+        if fail.function.as_ref().is_some_and(|only| only != function) {
+            return None;
+        }
+        self.counted_to_fail += 1;
+        (self.counted_to_fail == fail.at).then(|| Refusal::new(fail.code, Fail::MESSAGE))
     }
 
     /// Whether the capability is held at all; which root or store is checked by its own call.

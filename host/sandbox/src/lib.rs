@@ -34,8 +34,8 @@ pub use frame::FRAME_MAX_BYTES;
 #[doc(hidden)]
 pub use instances::{InstanceTimes, time_instances};
 pub use protocol::{
-    Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, InUsePairs, Launch, Outcome,
-    ParamSheet, Proposal, RootAt, StateAnswer, StateAsk, Stop, StoreFigures, Told, Tried,
+    Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, Fail, InUsePairs, Launch,
+    Outcome, ParamSheet, Proposal, RootAt, StateAnswer, StateAsk, Stop, StoreFigures, Told, Tried,
 };
 pub use seal::{SealError, seal, unseal};
 pub use session::look;

@@ -9,7 +9,7 @@ fn text(path: &Path) -> String {
 }
 
 /// A new plugin, which takes what the plugins' workspace has locked and built.
-fn new(node: &Node, name: &str, kind: &str) -> PathBuf {
+pub(crate) fn new(node: &Node, name: &str, kind: &str) -> PathBuf {
     let dir = node.scratch().join(name);
     let sdk = text(&checkout().join("sdk"));
     let made = node.keepwell(&["plugin", "new", &text(&dir), "--kind", kind, "--sdk", &sdk]);

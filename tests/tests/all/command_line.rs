@@ -64,6 +64,7 @@ const VERBS: &[(&str, Needs)] = &[
     ("plugin new DIR --sdk DIR", Needs::Nothing),
     ("plugin build DIR", Needs::Nothing),
     ("plugin test DIR", Needs::Nothing),
+    ("plugin dev DIR --once", Needs::Nothing),
     ("plugin install /dev/null", Needs::Write),
     ("plugin upgrade /dev/null", Needs::Write),
     ("plugin accept hostile --digest 12345678", Needs::Write),

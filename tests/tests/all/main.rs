@@ -29,6 +29,7 @@ mod journal;
 mod languages;
 mod own_state;
 mod plugins;
+mod rehearsals;
 mod reports;
 mod schedule_verbs;
 mod schedules;

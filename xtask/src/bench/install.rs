@@ -44,7 +44,7 @@ pub(crate) fn measure(setting: &Setting) -> Result<Vec<Row>> {
         let file = bundle(setting, &stage, &dir, &name, &renamed(&component, &name))?;
         expect_success(&mut install(&stage, &file))?;
         let task = stage.node().join("tasks").join(format!("{name}.toml"));
-        write(&task, &scheduled(&name, n))?;
+        write(&task, scheduled(&name, n))?;
     }
     let begun = Instant::now();
     let mut daemon = Daemon::start(&stage)?;

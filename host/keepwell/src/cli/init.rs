@@ -5,13 +5,12 @@ use super::template::TASKS;
 use crate::clock;
 use crate::config;
 use crate::error::{Error, Result};
+use crate::new_node;
 use crate::node_dir::{NodeDir, write_file};
 use crate::plugins;
 use crate::show;
 use keepwell_bundle::{Against, PublicKey, Rule, Trust, TrustedKey};
-use keepwell_journal::{Journal, NodeKey};
 use keepwell_model::capability::Capability;
-use keepwell_model::event::{Event, Record};
 use keepwell_model::grant::Tier;
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::state::Exit;
@@ -101,9 +100,6 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     config::parse_node(&dir.config_file(), &text)?;
     let (bundles, found) = find_bundles(args.bundles.as_deref())?;
     let trust = trust(&bundles)?;
-    let trusted = trust
-        .to_toml()
-        .map_err(|e| Error::failed(format!("cannot write the trust file: {e}")))?;
     let mut opened = vec![];
     for file in &found {
         let bytes = plugins::read_bundle(file)?;
@@ -116,38 +112,14 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
             keepwell_bundle::open(&bytes, against).map_err(|e| plugins::refused(file, &e))?;
         opened.push((bytes, bundle));
     }
-    dir.create()?;
-    write_file(&dir.config_file(), text.as_bytes(), 0o644)?;
-    write_file(&dir.trust_file(), trusted.as_bytes(), 0o644)?;
-    let key = NodeKey::generate(clock::random()?);
-    let hex = data_encoding::HEXLOWER.encode(&key.to_bytes());
-    write_file(&dir.node_key(), format!("{hex}\n").as_bytes(), 0o600)?;
-    let journal = Journal::create(&dir.state(), &origin(&name)?, &key)?;
-    let record = |event| Record {
-        at: clock::now_ms(),
-        run: None,
-        task: None,
-        actor: crate::node::actor(),
-        event,
-    };
-    journal.commit(record(Event::NodeCreated { node: name.clone() }))?;
-    let mut installed = vec![];
-    for (bytes, bundle) in opened {
-        let shelf = plugins::Shelf {
-            dir: &dir,
-            key: &key,
-            journal: &journal,
-            actor: crate::node::actor(),
-            now_ms: clock::now_ms(),
-        };
-        shelf.first(&bundle, &bytes)?;
+    new_node::create(&dir, &name, &text, &trust, &opened)?;
+    for (_, bundle) in &opened {
         show::say(&format!(
             "installed {}@{}",
             bundle.manifest.name, bundle.manifest.version
         ));
-        installed.push(bundle);
     }
-    journal.checkpoint()?;
+    let installed: Vec<_> = opened.into_iter().map(|(_, bundle)| bundle).collect();
     let tasks = write_tasks(&dir, args, &installed)?;
     let value = serde_json::json!({
         "node": name, "dir": dir.path(), "tasks": tasks,
@@ -250,22 +222,6 @@ fn node_name(args: &Args, path: &Path) -> String {
         .clone()
         .or_else(of_dir)
         .unwrap_or_else(|| "node".into())
-}
-
-/// The journal's origin: unique, so that the checkpoints of two nodes are never mistaken.
-fn origin(name: &str) -> Result<String> {
-    let plain: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    let unique = data_encoding::HEXLOWER.encode(&clock::random::<8>()?);
-    Ok(format!("keepwell.local/{plain}/{unique}"))
 }
 
 fn config_text(name: &str, args: &Args) -> String {

@@ -1,7 +1,9 @@
 //! `plugin`: make one, build it, install it.
 
+mod dev;
 mod inspect;
 mod new;
+mod test;
 mod tighten;
 mod versions;
 
@@ -45,10 +47,17 @@ pub(crate) enum Verb {
         #[arg(long, value_name = "URI")]
         source: Option<String>,
     },
-    /// Run the plugin's own tests against the simulated node, then build it and have it describe
-    /// itself in the real sandbox.
-    #[command(after_help = "Example:\n  keepwell plugin test tally")]
-    Test { dir: PathBuf },
+    /// Run the plugin's own tests, build it, and run each of its tasks in the real sandbox on a node made
+    /// for it: a folder with old and young files, a store with a broken shard, a parameter. Nothing is
+    /// applied there.
+    #[command(
+        after_help = "A task may end in any way but a crash, whatever call fails: a panic or a limit makes the exit code 1.\n\nExamples:\n  keepwell plugin test tally --fail-each\n  keepwell plugin test tally --fail storage.walker.next:2=gone"
+    )]
+    Test(test::Args),
+    /// Build the plugin in DIR and try its tasks as `plugin test` does, and again whenever its source
+    /// changes, until Ctrl-C.
+    #[command(after_help = "Example:\n  keepwell plugin dev tally --task load-check")]
+    Dev(dev::Args),
     /// Verify a bundle, compile it in a limited process, install it. Another version of an installed
     /// plugin stands beside the active one, for tasks that name it: NAME@VERSION.
     #[command(after_help = "Example:\n  keepwell plugin install tally-0.1.0.kwb")]
@@ -136,7 +145,8 @@ pub(super) fn plugin(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
         Verb::New { dir, kind, sdk } => new::new(global, dir, *kind, sdk),
         Verb::Build { dir, out, source } => build(global, dir, out.as_deref(), source.as_deref()),
-        Verb::Test { dir } => test(global, dir),
+        Verb::Test(args) => test::test(global, args),
+        Verb::Dev(args) => dev::dev(global, args),
         Verb::Install { file } => install(global, file, false),
         Verb::Accept { plugin, digest } => versions::accept(global, plugin, digest.as_deref()),
         Verb::Reject { plugin } => versions::reject(global, plugin),
@@ -213,7 +223,11 @@ fn make(dir: &Path, out: Option<&Path>, source: Option<&str>) -> Result<Built> {
 }
 
 fn build(global: &Global, dir: &Path, out: Option<&Path>, source: Option<&str>) -> Result<Exit> {
-    let built = make(dir, out, source)?;
+    report_build(global, &make(dir, out, source)?);
+    Ok(Exit::Done)
+}
+
+fn report_build(global: &Global, built: &Built) {
     let imports: Vec<&str> = built
         .scan
         .imports
@@ -244,12 +258,6 @@ fn build(global: &Global, dir: &Path, out: Option<&Path>, source: Option<&str>) 
         }
         text
     });
-    Ok(Exit::Done)
-}
-
-fn test(global: &Global, dir: &Path) -> Result<Exit> {
-    crate::cargo::test(dir)?;
-    build(global, dir, None, None)
 }
 
 fn import_lines(bundle: &Bundle) -> Vec<String> {

@@ -9,7 +9,7 @@ use super::{Brake, Granted, Planned};
 use crate::node::Node;
 use crate::worker;
 use keepwell_model::event::{Event, Usage};
-use keepwell_model::grant::Grant;
+use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Failure, Summary, printable};
 use keepwell_sandbox::{Assignment, Ended, Entry, Launch, Outcome};
@@ -32,7 +32,7 @@ pub(super) fn look<'a>(
         task: granted.grant.plugin_task.clone(),
         trigger: due.trigger.clone(),
     };
-    let assignment = assign(&granted.grant, entry, &due.settings, due.now_ms, checkpoint);
+    let assignment = assign(node, &granted, entry, checkpoint);
     let proposals = Proposals::open(&granted.grant, writer, due.now_ms, due.scope)?;
     let mut desk = Desk::new(
         node,
@@ -107,7 +107,7 @@ pub(super) fn review(
             })
             .collect(),
     };
-    let assignment = assign(&granted.grant, entry, &due.settings, due.now_ms, None);
+    let assignment = assign(node, &granted, entry, None);
     let mut desk = Desk::new(node, &granted.grant, log, None, own, "review");
     let ended = launch(granted.code, &assignment, &mut desk, brake)?;
     if let Some(halt) = desk.halted.take() {
@@ -122,13 +122,27 @@ pub(super) fn review(
 }
 
 fn assign(
-    grant: &Grant,
+    node: &Node,
+    granted: &Granted<'_>,
     entry: Entry,
-    settings: &str,
-    now_ms: u64,
     checkpoint: Option<Vec<u8>>,
 ) -> Assignment {
-    Assignment::new(grant, entry, settings.to_owned(), now_ms, checkpoint)
+    let due = &granted.due;
+    let settings = due.settings.clone();
+    Assignment {
+        fail: node.fail.clone(),
+        ..Assignment::new(&granted.grant, entry, settings, due.now_ms, checkpoint)
+    }
+}
+
+/// How a run's reason begins when its guest or its worker did not come to an end of their own.
+const TRAPPED: &str = "the task trapped: ";
+const DIED: &str = "the worker died: ";
+
+/// Whether a run ended other than by the task's own word: a panic, a limit, a dead worker.
+pub(crate) fn crashed(report: &Report) -> bool {
+    let reason = report.reason.as_deref().unwrap_or_default();
+    report.limit.is_some() || reason.starts_with(TRAPPED) || reason.starts_with(DIED)
 }
 
 fn launch(
@@ -167,15 +181,13 @@ fn conclude(
         Outcome::Failed(Failure::Permanent(why)) => failed(printable(&why, 4096)),
         Outcome::Failed(Failure::Refused(refusal)) => Err(refusal.into()),
         Outcome::Limited { limit, detail } => Err(Halt::limited(limit, detail)),
-        Outcome::Trapped { message } => {
-            failed(format!("the task trapped: {}", printable(&message, 4096)))
-        }
+        Outcome::Trapped { message } => failed(format!("{TRAPPED}{}", printable(&message, 4096))),
         Outcome::Cancelled => Err(brake.stop("looking").map_or_else(
             || Halt::end(RunState::Cancelled, "the worker was cancelled", None),
             |stop| Halt::end(stop.state, stop.why, stop.hint),
         )),
         Outcome::Died { detail } => {
-            let why = format!("the worker died: {}", printable(&detail, 4096));
+            let why = format!("{DIED}{}", printable(&detail, 4096));
             // Before its walls stand nothing of the guest has run: then it is this machine's doing.
             if log.report().walls.is_none() {
                 return Err(Halt::end(RunState::Failed, why, None));

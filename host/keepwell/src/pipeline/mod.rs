@@ -36,6 +36,7 @@ pub use gate::Asked;
 pub(crate) use gate::hold_answers;
 pub use glass::{BrokenRun, acknowledge, break_glass, broken};
 pub use in_hand::InHand;
+pub(crate) use look::crashed;
 pub use plan_file::{PlanReader, SealedPlan};
 pub use progress::{Far, how_far};
 pub use prove::judge_runs;

@@ -1,0 +1,222 @@
+//! `plugin test` and `plugin dev`: a plugin in the real sandbox before anybody installs it, with its
+//! calls failing one after the other, and again whenever its source changes.
+
+use crate::authors::new;
+use crate::harness::{Node, bundles, keepwell, shared, start};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+/// Building on a busy machine.
+const LONG: Duration = Duration::from_secs(100);
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+/// The component of a plugin of ours.
+fn component(node: &Node, name: &str) -> String {
+    let bundle = std::fs::read(bundles().join(format!("{name}.kwb"))).unwrap();
+    let entries = keepwell_bundle::tar::read(&bundle).unwrap();
+    let wasm = entries.iter().find(|e| e.content.starts_with(b"\0asm"));
+    let path = node.scratch().join(format!("{name}.wasm"));
+    std::fs::write(&path, wasm.unwrap().content).unwrap();
+    text(&path)
+}
+
+/// Whatever is refused, none of our own plugins panics.
+#[test]
+fn our_plugins_survive_every_failing_call() {
+    let node = Node::new(shared());
+    let clean = ["--set", "older-than=1m", "--set", "age-by=modified"];
+    let tune = ["--set", "param=rehearsal", "--set", "values=8,16"];
+    for (name, set, calls_least) in [
+        ("health", &[][..], 20),
+        ("disk", &[], 2),
+        ("clean", &clean, 6),
+        ("scrub", &[], 5),
+        ("tune", &tune, 4),
+    ] {
+        for code in ["io", "denied", "gone"] {
+            let component = component(&node, name);
+            let each = format!("--fail-each={code}");
+            let args = [&["plugin", "test", &component, &each, "--json"], set].concat();
+            let out = keepwell(None, &args);
+            let tasks = out.exits(0).json();
+            let fails = tasks.as_array().unwrap().iter().flat_map(|task| {
+                assert_eq!(task["fails"].as_array().unwrap().len(), task["calls"]);
+                task["fails"].as_array().unwrap()
+            });
+            let mut seen = 0;
+            for fail in fails {
+                assert_eq!(fail["reached"], true, "{name}: {fail}");
+                assert_eq!(fail["crashed"], false, "{name}: {fail}");
+                seen += 1;
+            }
+            assert!(seen >= calls_least, "{name}: {seen} calls");
+        }
+    }
+}
+
+const NAIVE: &str = r#"//! Believes that every call works.
+use keepwell_sdk::prelude::*;
+
+fn naive(_: &Request) -> Result<Summary, Failure> {
+    let _ = metrics::cpu();
+    let memory = metrics::memory().expect("there is memory");
+    Ok(Summary::done(format!("{}", memory.total_bytes > 0)))
+}
+keepwell_sdk::task! {
+    /// Reads two numbers
+    naive as Naive, needs [need(METRICS, "to read them")]
+}
+keepwell_sdk::plugin!("naive", "Believes", [Naive]);
+"#;
+
+#[test]
+fn a_plugin_that_panics_at_a_refusal_is_caught_with_the_call() {
+    let node = Node::new(shared());
+    let dir = new(&node, "naive", "check");
+    std::fs::write(dir.join("src/lib.rs"), NAIVE).unwrap();
+    let out = keepwell(None, &["plugin", "test", &text(&dir), "--fail-each"]);
+    out.exits(1);
+    assert!(
+        out.out.contains("naive, 2 calls, done: true"),
+        "{}",
+        out.out
+    );
+    assert!(
+        out.out.contains("  metrics.get-cpu 1 = io: done: true"),
+        "{}",
+        out.out
+    );
+    assert!(
+        out.out.contains("  metrics.get-memory 2 = io: crashed: "),
+        "{}",
+        out.out
+    );
+
+    let component = text(&dir.join("target/naive.wasm"));
+    let test = |more: &[&str]| keepwell(None, &[&["plugin", "test", &component], more].concat());
+    test(&[]).exits(0);
+    let one = test(&["--fail", "metrics.get-memory=gone", "--json"]);
+    let fail = &one.exits(1).json()[0]["fails"][0];
+    assert_eq!(fail["function"], "metrics.get-memory");
+    assert_eq!(
+        (&fail["code"], &fail["crashed"]),
+        (&"gone".into(), &true.into())
+    );
+    test(&["--fail", "metrics.get-cpu:1=busy"]).exits(0);
+    // A call that is not made so often proves nothing, and says so.
+    let never = test(&["--fail", "metrics.get-cpu:5"]);
+    assert!(
+        never.exits(3).out.contains("was not called so often"),
+        "{}",
+        never.out
+    );
+    test(&["--fail", "storage.walk"])
+        .exits(2)
+        .says(&["does not call `storage.walk`", "metrics.get-memory"]);
+    test(&["--fail", "metrics.get-cpu=odd"])
+        .exits(2)
+        .says(&["denied, limit, gone"]);
+    test(&["--fail", "metrics.get-cpu:0"])
+        .exits(2)
+        .says(&["from 1"]);
+    test(&["--fail-each=odd"]).exits(2);
+    test(&["--task", "other"]).exits(2).says(&["it has: naive"]);
+    test(&["--set", "odd=1"]).exits(1);
+}
+
+/// The program, watching; its lines as they come.
+struct Watching {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Watching {
+    fn new(dir: &Path) -> Self {
+        let mut child = start(None, &["plugin", "dev", &text(dir)]);
+        let (to, lines) = channel();
+        let out: ChildStdout = child.stdout.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                let _ = to.send(line);
+            }
+        });
+        let err = child.stderr.take().unwrap();
+        std::thread::spawn(move || BufReader::new(err).lines().for_each(drop));
+        Self {
+            child,
+            lines,
+            seen: vec![],
+        }
+    }
+
+    /// Waits for a line with these words.
+    #[track_caller]
+    fn until(&mut self, words: &str) -> String {
+        loop {
+            let Ok(line) = self.lines.recv_timeout(LONG) else {
+                panic!("`{words}` does not come after {:?}", self.seen);
+            };
+            self.seen.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_change_is_built_and_tried_at_once() {
+    let node = Node::new(shared());
+    let dir = new(&node, "watched", "check");
+    let source: PathBuf = dir.join("src/lib.rs");
+    std::fs::write(&source, NAIVE.replace("Naive", "Watched")).unwrap();
+    let edit = |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&source).unwrap();
+        assert!(text.contains(from));
+        std::fs::write(&source, text.replace(from, to)).unwrap();
+    };
+    let once = ["plugin", "dev", &text(&dir), "--once", "--json"];
+    let round = keepwell(None, &once).exits(0).json();
+    assert_eq!(round["asks"][0], "naive: metrics");
+
+    let mut watching = Watching::new(&dir);
+    watching.until("naive in");
+    edit("memory.total_bytes > 0", "memory.total_bytes == 0");
+    watching.until("done: false");
+    // What does not compile is told, and the next change is seen all the same.
+    edit("Ok(Summary", "Ok((Summary");
+    std::thread::sleep(Duration::from_secs(2));
+    edit("Ok((Summary", "Ok(Summary");
+    watching.until("done: false");
+    edit(
+        "need(METRICS, \"to read them\")",
+        "need(METRICS, \"\"), need(STATE, \"\")",
+    );
+    watching.until("asks anew    naive: state");
+    let pid = Pid::from_child(&watching.child);
+    kill_process(pid, Signal::INT).unwrap();
+    assert!(watching.child.wait().unwrap().success());
+
+    edit("Ok(Summary", "Ok((Summary");
+    keepwell(None, &once).exits(1);
+    let empty = node.scratch().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    keepwell(None, &["plugin", "dev", &text(&empty), "--once"])
+        .exits(2)
+        .says(&["Cargo.toml"]);
+}
