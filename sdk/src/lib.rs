@@ -32,6 +32,7 @@ pub mod log;
 mod manifest;
 pub mod metrics;
 mod plain;
+mod probe;
 mod reports;
 mod settings;
 pub mod shards;

@@ -138,6 +138,8 @@ pub struct TaskEntry {
     pub run: fn(&Request) -> Result<Summary, Failure>,
     /// Reads the settings and reviews what was applied.
     pub review: fn(&Request, Summary, &Reviewed) -> Result<Summary, Failure>,
+    /// What the field of a setting reads, as the inside of a JSON Schema.
+    pub schema: fn(&str) -> String,
 }
 
 /// The table's line for `T`; [`crate::plugin!`] calls it.
@@ -149,6 +151,7 @@ pub const fn entry<T: Task>() -> TaskEntry {
         settings: T::SETTINGS,
         run: crate::task::run::<T>,
         review: crate::task::review::<T>,
+        schema: crate::probe::schema::<T>,
     }
 }
 
@@ -203,7 +206,9 @@ impl TaskEntry {
         to.push_str(",\"needs\":");
         list_of(to, self.needs, Need::write);
         to.push_str(",\"settings\":");
-        list_of(to, self.settings, SettingHelp::write);
+        list_of(to, self.settings, |setting, to| {
+            setting.write(&(self.schema)(setting.name), to);
+        });
         to.push('}');
     }
 }
@@ -231,7 +236,7 @@ impl Need {
 }
 
 impl SettingHelp {
-    fn write(&self, to: &mut String) {
+    fn write(&self, schema: &str, to: &mut String) {
         text_field(to, "{\"name\":", self.name);
         text_field(to, ",\"help\":", self.help);
         to.push_str(",\"default\":");
@@ -242,6 +247,11 @@ impl SettingHelp {
             Default::Flag(false) => to.push_str("false"),
             Default::List(items) => list_of(to, items, |item, to| quote(item, to)),
             Default::Open => to.push_str("null"),
+        }
+        if !schema.is_empty() {
+            to.push_str(",\"schema\":{");
+            to.push_str(schema);
+            to.push('}');
         }
         to.push('}');
     }

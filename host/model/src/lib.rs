@@ -22,6 +22,7 @@ pub mod policy;
 pub mod report;
 pub mod role;
 pub mod schedule;
+pub mod setting;
 pub mod slot;
 pub mod state;
 pub mod store;

@@ -3,6 +3,7 @@
 
 use crate::capability::Capability;
 use crate::id::PluginName;
+use crate::setting::Setting;
 use crate::units::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -55,15 +56,6 @@ pub struct Request {
     /// The task does without it where it is not granted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Setting {
-    pub name: String,
-    pub help: String,
-    /// JSON; `null` when the task decides.
-    pub default: serde_json::Value,
 }
 
 /// Why a manifest is refused.

@@ -43,6 +43,25 @@ fn a_task_that_is_wrong_is_shown_with_its_line() {
         4,
         &["has no setting `older-then`", "did you mean `older-than`?"],
     );
+    // What a setting may be comes from the type of the plugin's own field.
+    bad_task(
+        &node,
+        "plugin = 'clean'\ntask = 'temp-clean'\n[settings]\nage-by = 'oldest'\n",
+        4,
+        &["setting `age-by` is \"oldest\"", "one of newest, modified"],
+    );
+    bad_task(
+        &node,
+        "plugin = 'clean'\ntask = 'temp-clean'\n[settings]\nolder-than = ['1h']\n",
+        4,
+        &["setting `older-than`", "expected a text: a number and ms"],
+    );
+    bad_task(
+        &node,
+        "plugin = 'clean'\ntask = 'temp-clean'\n[settings]\nempty-directories = 'maybe'\n",
+        4,
+        &["setting `empty-directories`", "expected true or false"],
+    );
     bad_task(
         &node,
         "plugin = 'clean'\ntask = 'temp-claen'\n",

@@ -9,7 +9,10 @@ use keepwell_bundle::Trust;
 use keepwell_model::grant::{Facts, Grant, decide, nearest};
 use keepwell_model::id::TaskName;
 use keepwell_model::schedule::check as schedule;
-use keepwell_model::words::Severity;
+use keepwell_model::words::{Severity, printable};
+
+/// What is quoted of a setting.
+const SHOWN_MAX_BYTES: usize = 200;
 
 /// Problems of `keepwell.toml`.
 pub fn check_node(config: &Config) -> Vec<Problem> {
@@ -207,6 +210,17 @@ pub fn check_task(config: &Config, task: &Task, plugin: &Installed) -> Result<Gr
                 .at(&format!("settings.{key}"))
                 .hint(Some(hint)),
         );
+    }
+    for setting in &info.settings {
+        let Some(value) = task.file.settings.get(&setting.name) else {
+            continue;
+        };
+        if let Err(expected) = setting.fits(value) {
+            let shown = printable(&value.to_string(), SHOWN_MAX_BYTES);
+            let message = format!("setting `{}` is {shown}: expected {expected}", setting.name);
+            let place = format!("settings.{}", setting.name);
+            problems.push(task.problem(message).at(&place));
+        }
     }
     let grant = decide(Facts {
         task: task.name.as_str(),

@@ -11,7 +11,8 @@ use keepwell_bundle::{Against, Bundle, Lock};
 use keepwell_journal::Reader;
 use keepwell_model::capability::Capability;
 use keepwell_model::grant::GrantTable;
-use keepwell_model::manifest::{Request, Setting};
+use keepwell_model::manifest::Request;
+use keepwell_model::setting::{self, Setting};
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
 use keepwell_model::upgrade::tier_word;
@@ -26,6 +27,8 @@ struct TaskRow {
     asks: Vec<Asked>,
     #[serde(skip)]
     settings: Vec<Setting>,
+    /// JSON Schema of the task's settings.
+    settings_schema: serde_json::Value,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +111,7 @@ fn rows(global: &Global, lock: &Lock, bundle: &Bundle) -> Result<Vec<TaskRow>> {
             description: info.description.clone(),
             asks: asks.collect(),
             settings: info.settings.clone(),
+            settings_schema: setting::document(&info.name, &info.settings),
         });
     }
     Ok(rows)
