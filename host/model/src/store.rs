@@ -29,6 +29,8 @@ pub enum StoreKind {
     GitLoose,
     /// Files listed in a `SHA256SUMS`.
     Sha256sums,
+    /// Keepwell's own: `docs/NATIVE-STORE.md`.
+    Native,
     /// Any other store whose file names are digests, described by `layout`.
     Cas,
 }
@@ -40,6 +42,7 @@ impl StoreKind {
             Self::Oci => "oci",
             Self::GitLoose => "git-loose",
             Self::Sha256sums => "sha256sums",
+            Self::Native => "native",
             Self::Cas => "cas",
         }
     }

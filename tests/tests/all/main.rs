@@ -27,6 +27,7 @@ mod harness;
 mod hostile;
 mod journal;
 mod languages;
+mod native_store;
 mod own_state;
 mod plugins;
 mod rehearsals;

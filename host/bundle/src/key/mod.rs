@@ -235,7 +235,7 @@ impl PublicKey {
 
     /// Whether these bytes are this key's signature. Of ECDSA only the one of the two that has the
     /// lower half is, so that nobody else can make a second one.
-    pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),

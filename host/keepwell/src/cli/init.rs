@@ -34,7 +34,7 @@ pub(crate) struct Args {
     /// A directory tree that tasks may look at and clean.
     #[arg(long = "root", value_name = "NAME=PATH", value_parser = parse_root)]
     roots: Vec<(RootName, PathBuf)>,
-    /// A shard store to verify; KIND is restic, oci, git-loose or sha256sums.
+    /// A shard store to verify; KIND is restic, oci, git-loose, sha256sums or native.
     #[arg(long = "store", value_name = "NAME=KIND:PATH", value_parser = parse_store)]
     stores: Vec<(StoreName, String, PathBuf)>,
 }
@@ -52,9 +52,9 @@ fn parse_store(text: &str) -> Result<(StoreName, String, PathBuf), String> {
     let expected = "expected NAME=KIND:PATH, for example backup=restic:/srv/restic";
     let (name, rest) = text.split_once('=').ok_or(expected)?;
     let (kind, path) = rest.split_once(':').ok_or(expected)?;
-    if !["restic", "oci", "git-loose", "sha256sums"].contains(&kind) {
+    if !["restic", "oci", "git-loose", "sha256sums", "native"].contains(&kind) {
         return Err(format!(
-            "`{kind}` is not a kind: restic, oci, git-loose or sha256sums"
+            "`{kind}` is not a kind: restic, oci, git-loose, sha256sums or native"
         ));
     }
     let name = name

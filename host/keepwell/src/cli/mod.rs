@@ -13,6 +13,7 @@ mod findings;
 mod init;
 mod keys;
 mod measure;
+mod native;
 mod plugin;
 mod quarantine;
 mod report;

@@ -1,6 +1,6 @@
 //! `store`: the shard stores of this node and how recently they were verified.
 
-use super::Global;
+use super::{Global, native};
 use crate::clock;
 use crate::config;
 use crate::error::Result;
@@ -9,21 +9,50 @@ use keepwell_model::state::Exit;
 use keepwell_model::store::State;
 use keepwell_model::units::{Bytes, Span};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Verb {
     /// The configured stores.
     #[command(after_help = "Example:\n  keepwell store list")]
     List,
-    /// What is known of each: shards, bytes, the oldest verification, shards in doubt.
-    #[command(after_help = "Example:\n  keepwell store status")]
-    Status,
+    /// What is known of each: shards, bytes, the oldest verification, shards in doubt. With PATH:
+    /// of the native store there, objects and how many shards each can still lose.
+    #[command(
+        after_help = "Examples:\n  keepwell store status\n  keepwell store status /srv/shards --verify"
+    )]
+    Status {
+        path: Option<PathBuf>,
+        /// Read every shard; without it only lengths are looked at.
+        #[arg(long, requires = "path")]
+        verify: bool,
+    },
+    /// Make a native store, whose manifests this key signs.
+    #[command(
+        after_help = "Example:\n  keepwell bundle keygen store.key\n  keepwell store create /srv/shards --scheme 4+2 --key store.key"
+    )]
+    Create(native::Create),
+    /// Cut a file or a folder into shards of a native store.
+    #[command(
+        after_help = "Example:\n  keepwell store import /srv/shards /srv/photos --key store.key"
+    )]
+    Import(native::Import),
+    /// Give an object back, verified, from whatever shards are good.
+    #[command(after_help = "Example:\n  keepwell store export /srv/shards photos /tmp/photos")]
+    Export(native::Export),
 }
 
 pub(super) fn store(global: &Global, verb: &Verb) -> Result<Exit> {
     match verb {
         Verb::List => list(global),
-        Verb::Status => status(global),
+        Verb::Status { path: None, .. } => status(global),
+        Verb::Status {
+            path: Some(path),
+            verify,
+        } => native::status(global, path, *verify),
+        Verb::Create(args) => native::create(global, args),
+        Verb::Import(args) => native::import(global, args),
+        Verb::Export(args) => native::export(global, args),
     }
 }
 

@@ -90,6 +90,7 @@ impl Layout {
             StoreKind::Restic => Self::restic()?,
             StoreKind::Oci => Self::oci()?,
             StoreKind::GitLoose => Self::git_loose()?,
+            StoreKind::Native => Self::native()?,
             StoreKind::Sha256sums => return check_list(config.list.as_deref()).map(|()| None),
             StoreKind::Cas => Self::cas(config.layout.as_ref().ok_or(LayoutError::NoLayout)?)?,
         }))
@@ -171,6 +172,19 @@ impl Layout {
                 "tmp_objdir-*/**",
             ],
             Transform::GitObject,
+        )
+    }
+
+    /// Our own. Manifests are signed and named by no digest: `store status` reads them.
+    fn native() -> Result<Self, LayoutError> {
+        Self::preset(
+            &[
+                ("shards/{h:2}/{h:2..4}/{h}.blake3", DigestKind::Blake3),
+                ("shards/{h:2}/{h:2..4}/{h}.sha256", DigestKind::Sha256),
+            ],
+            &["format.json", "marker", "groups/*/*.json", "quarantine/**"],
+            &["tmp/**"],
+            Transform::None,
         )
     }
 

@@ -134,7 +134,7 @@ impl Lister<'_> {
                 let named = sums::read(self.store.root(), &self.store.list)?;
                 self.named = named.into_iter().map(|(n, s)| (n, (s, None))).collect();
             }
-            StoreKind::Restic | StoreKind::GitLoose | StoreKind::Cas => {}
+            StoreKind::Restic | StoreKind::GitLoose | StoreKind::Native | StoreKind::Cas => {}
         }
         Ok(())
     }

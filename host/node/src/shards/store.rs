@@ -24,7 +24,11 @@ impl Store {
         let layout = Layout::of(config).map_err(|why| in_words(&why))?;
         let root = match config.kind {
             StoreKind::GitLoose => objects_of(dir)?,
-            StoreKind::Restic | StoreKind::Oci | StoreKind::Sha256sums | StoreKind::Cas => dir,
+            StoreKind::Restic
+            | StoreKind::Oci
+            | StoreKind::Sha256sums
+            | StoreKind::Native
+            | StoreKind::Cas => dir,
         };
         let list = config
             .list
@@ -65,6 +69,11 @@ impl Store {
                 ("oci-layout", FileType::RegularFile),
                 ("index.json", FileType::RegularFile),
                 ("blobs", FileType::Directory),
+            ],
+            StoreKind::Native => &[
+                ("format.json", FileType::RegularFile),
+                ("marker", FileType::RegularFile),
+                ("shards", FileType::Directory),
             ],
             StoreKind::Sha256sums => &[(self.list.as_str(), FileType::RegularFile)],
             StoreKind::GitLoose | StoreKind::Cas => &[],

@@ -1,0 +1,259 @@
+//! The native store from outside: objects go in and come back, other programs read it, and the scrub
+//! of a node names what is not whole.
+
+use crate::harness::{Node, Output, checkout, have, keepwell, shared};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+struct Scene {
+    folder: TempDir,
+}
+
+impl Scene {
+    /// A store of small shards, so that some kilobytes are several groups.
+    fn new(digest: &str) -> Self {
+        let scene = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        keepwell(None, &["bundle", "keygen", &scene.text("store.key")]).exits(0);
+        let create = [
+            "create",
+            "store",
+            "--scheme",
+            "3+2",
+            "--shard-bytes",
+            "4KiB",
+        ];
+        let more = ["--digest", digest, "--key", "store.key"];
+        let made = scene.store(&[&create[..], &more].concat());
+        assert!(made.exits(0).out.contains("any 2 of 5 shards may be lost"));
+        scene
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.at(name).to_str().unwrap().to_owned()
+    }
+
+    /// A verb of `store`; words that name something of the scene are taken as such.
+    fn store(&self, words: &[&str]) -> Output {
+        let ours = |word: &&str| match self.at(word).exists() || ["store", "back"].contains(word) {
+            true => self.text(word),
+            false => (*word).to_owned(),
+        };
+        let words: Vec<String> = words.iter().map(ours).collect();
+        // The noun, which is the folder's name too.
+        keepwell(None, &[&["store".to_owned()], &words[..]].concat())
+    }
+
+    fn import(&self, what: &str) -> Output {
+        // Not called as the file is, which would be taken for its path.
+        let name = format!("the-{what}");
+        self.store(&[
+            "import",
+            "store",
+            what,
+            "--name",
+            &name,
+            "--key",
+            "store.key",
+        ])
+    }
+
+    /// All files of shards, in order.
+    fn shards(&self) -> Vec<PathBuf> {
+        let mut all = vec![];
+        let mut folders = vec![self.at("store/shards")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => all.push(path),
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+}
+
+fn some_bytes(count: usize) -> Vec<u8> {
+    (0..count).map(|n| (n * 7 + n / 251) as u8).collect()
+}
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn objects_go_in_and_come_back_with_shards_lost() {
+    let _turn = shared();
+    let scene = Scene::new("blake3");
+    std::fs::write(scene.at("file"), some_bytes(30_000)).unwrap();
+    std::fs::create_dir_all(scene.at("tree/below")).unwrap();
+    std::fs::write(scene.at("tree/below/a"), some_bytes(5_000)).unwrap();
+    std::os::unix::fs::symlink("below/a", scene.at("tree/link")).unwrap();
+    assert!(
+        scene
+            .import("file")
+            .exits(0)
+            .out
+            .contains("as 15 shards in 3 groups")
+    );
+    scene.import("tree").exits(0);
+    let status = scene.store(&["status", "store", "--verify", "--json"]);
+    let status = status.exits(0).json();
+    assert_eq!(status["objects"].as_array().unwrap().len(), 2);
+    assert_eq!(status["objects"][0]["spare"], 2);
+
+    // Two shards of anything may go.
+    let shards = scene.shards();
+    flip(&shards[0]);
+    std::fs::remove_file(&shards[1]).unwrap();
+    let status = scene.store(&["status", "store", "--verify"]);
+    assert!(
+        status
+            .exits(3)
+            .out
+            .contains("in doubt: 1 corrupt, 1 missing"),
+        "{}",
+        status.out
+    );
+    // A glance at lengths sees the one that is gone.
+    let glance = scene.store(&["status", "store", "--json"]).exits(3).json();
+    assert_eq!(glance["shards"]["missing"], 1);
+    for name in ["file", "tree"] {
+        let back = scene.store(&["export", "store", &format!("the-{name}"), "back", "--json"]);
+        assert!([0, 3].contains(&back.code), "{}", back.err);
+        match name {
+            "file" => assert_eq!(std::fs::read(scene.at("back")).unwrap(), some_bytes(30_000)),
+            _ => assert_eq!(
+                std::fs::read(scene.at("back/link")).unwrap(),
+                some_bytes(5_000)
+            ),
+        }
+        std::fs::rename(scene.at("back"), scene.at(&format!("came-{name}"))).unwrap();
+    }
+
+    // With all but two gone there is nothing to be had, and nothing is made up.
+    for shard in scene.shards().iter().skip(2) {
+        std::fs::remove_file(shard).unwrap();
+    }
+    scene.store(&["status", "store"]).exits(1);
+    let lost = scene.store(&["export", "store", "the-file", "back"]);
+    lost.exits(1).says(&["is lost", "good shards"]);
+    assert!(!scene.at("back").exists());
+}
+
+#[test]
+fn what_is_wrong_is_said_and_changes_nothing() {
+    let _turn = shared();
+    let scene = Scene::new("blake3");
+    std::fs::write(scene.at("file"), "content").unwrap();
+    scene.import("file").exits(0);
+    scene.import("file").exits(2).says(&["already", "--name"]);
+    scene
+        .store(&["export", "store", "other", "back"])
+        .exits(78)
+        .says(&["no object"]);
+    scene
+        .store(&["export", "store", "the-file", "file"])
+        .exits(2)
+        .says(&["is there already"]);
+    scene
+        .store(&["create", "store", "--key", "store.key"])
+        .exits(2)
+        .says(&["not empty"]);
+    for (scheme, words) in [("0+2", "K+M"), ("200+1", "K+M"), ("x", "K+M")] {
+        let made = scene.store(&["create", "new", "--scheme", scheme, "--key", "store.key"]);
+        made.exits(2).says(&[words]);
+        assert!(!scene.at("new").exists());
+    }
+    keepwell(None, &["bundle", "keygen", &scene.text("other.key")]).exits(0);
+    let words = [
+        "import",
+        "store",
+        "file",
+        "--name",
+        "more",
+        "--key",
+        "other.key",
+    ];
+    scene.store(&words).exits(4).says(&["signed by nobody"]);
+    assert_eq!(scene.shards().len(), 5, "what was not signed is not there");
+    // Without its marker it is a disk that is not mounted.
+    std::fs::remove_file(scene.at("store/marker")).unwrap();
+    scene
+        .store(&["status", "store"])
+        .exits(78)
+        .says(&["marker", "mounted"]);
+    scene.import("file").exits(78);
+}
+
+/// A reader that knows the documentation alone.
+#[test]
+fn another_reader_reads_it() {
+    let _turn = shared();
+    if !have("python3") || !have("openssl") {
+        return;
+    }
+    let scene = Scene::new("sha256");
+    std::fs::write(scene.at("file"), some_bytes(30_001)).unwrap();
+    scene.import("file").exits(0);
+    let read = || {
+        let reader = checkout().join("tests/readers/native_store.py");
+        let mut python = std::process::Command::new("python3");
+        python.arg(reader).arg(scene.at("store")).arg("the-file");
+        python.output().unwrap()
+    };
+    let out = read();
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    assert_eq!(out.stdout, some_bytes(30_001));
+    for shard in scene.shards() {
+        flip(&shard);
+    }
+    assert!(!read().status.success());
+}
+
+#[test]
+fn the_scrub_of_a_node_reads_it() {
+    let node = Node::new(shared());
+    let scene = Scene::new("blake3");
+    std::fs::write(scene.at("file"), some_bytes(30_000)).unwrap();
+    scene.import("file").exits(0);
+    node.configure(&[], &[("store", "native", &scene.at("store"))]);
+    node.task(
+        "shard-verify",
+        "plugin = 'scrub'\n[grant]\nshards = { stores = ['store'] }\n",
+    );
+    let (out, report) = node.run("shard-verify");
+    assert_eq!((out.code, report.findings.len()), (0, 0), "{report:#?}");
+    let bad = &scene.shards()[3];
+    flip(bad);
+    let (out, report) = node.run("shard-verify");
+    assert_eq!(out.code, 1, "{report:#?}");
+    let name = bad.file_name().unwrap().to_str().unwrap();
+    assert!(
+        report.findings.iter().any(|f| f.subject.contains(name)),
+        "{report:#?}"
+    );
+    // What lies beside the shards is no shard and nothing to wonder about.
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    let lost = scene.at("store/marker");
+    std::fs::remove_file(lost).unwrap();
+    let (out, _) = node.run("shard-verify");
+    assert_ne!(out.code, 0);
+}
