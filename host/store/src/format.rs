@@ -158,14 +158,20 @@ impl Store {
     pub(crate) fn put(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
         let temporary = Path::new(TMP).join(Id::random()?.to_string());
         let temporary = temporary.to_string_lossy();
-        write_new(&self.dir, &self.path, &temporary, bytes, 0o444)?;
-        self.dir
-            .create_dir_all(folder)
-            .map_err(Error::io("create", &self.path.join(folder)))?;
         let place = folder.join(name);
-        self.dir
-            .rename(&*temporary, &self.dir, &place)
-            .map_err(Error::io("name", &self.path.join(&place)))
+        let put = || {
+            write_new(&self.dir, &self.path, &temporary, bytes, 0o444)?;
+            self.dir
+                .create_dir_all(folder)
+                .map_err(Error::io("create", &self.path.join(folder)))?;
+            self.dir
+                .rename(&*temporary, &self.dir, &place)
+                .map_err(Error::io("name", &self.path.join(&place)))
+        };
+        put().inspect_err(|_| {
+            // Half of it would only take what room is left.
+            let _ = self.dir.remove_file(&*temporary);
+        })
     }
 
     /// Makes the names in a folder durable.

@@ -76,7 +76,7 @@ impl<'a> Importer<'a> {
     fn flush_group(&mut self) -> Result<()> {
         let data = std::mem::take(&mut self.buffer);
         let len = data.len() as u64;
-        let mut manifest = Manifest {
+        let manifest = Manifest {
             codec: self.store.scheme.codec().to_owned(),
             created_ms: 0,
             group: Id::random()?,
@@ -88,25 +88,29 @@ impl<'a> Importer<'a> {
             store: self.store.id,
             version: Manifest::VERSION,
         };
-        for (payload, index) in codec::encode(&data, manifest.scheme)?.iter().zip(0u16..) {
-            let digest = self.store.hash.of(payload);
-            let file = shards::file(manifest.header(index, payload, digest), payload);
-            let digest = self.store.hash.of(&file);
-            let folder = shards::folder(&digest);
-            manifest.shards.push(Member {
-                digest,
-                index,
-                len: file.len() as u64,
-            });
-            self.store.put(&folder, &shards::name(&digest), &file)?;
-            self.folders.insert(folder);
-        }
+        let payloads = codec::encode(&data, manifest.scheme)?;
         self.groups.push(Pending {
             group: manifest.group,
             offset: manifest.offset,
             len,
-            shards: manifest.shards,
+            shards: vec![],
         });
+        for (payload, index) in payloads.iter().zip(0u16..) {
+            let digest = self.store.hash.of(payload);
+            let file = shards::file(manifest.header(index, payload, digest), payload);
+            let digest = self.store.hash.of(&file);
+            let folder = shards::folder(&digest);
+            self.store.put(&folder, &shards::name(&digest), &file)?;
+            self.folders.insert(folder);
+            // At once: what is written is forgotten again if the next one is not.
+            if let Some(pending) = self.groups.last_mut() {
+                pending.shards.push(Member {
+                    digest,
+                    index,
+                    len: file.len() as u64,
+                });
+            }
+        }
         self.object.size += len;
         Ok(())
     }

@@ -199,6 +199,38 @@ fn what_is_wrong_is_said_and_changes_nothing() {
     scene.import("file").exits(78);
 }
 
+/// What there is no room for is not there, and takes none of what is left.
+#[test]
+fn a_full_disk_ends_an_import_without_a_trace() {
+    let _turn = shared();
+    let scene = Scene::new("blake3");
+    let Some(small) = crate::full_disk::Small::mount(&scene.at("small"), "1m") else {
+        return;
+    };
+    let store = scene.at("small/store");
+    let words = ["create", store.to_str().unwrap(), "--key", "store.key"];
+    scene.store(&words).exits(0);
+    std::fs::write(scene.at("large"), some_bytes(2 << 20)).unwrap();
+    let import = |what: &str| {
+        let words = [
+            "import",
+            store.to_str().unwrap(),
+            what,
+            "--key",
+            "store.key",
+        ];
+        scene.store(&words)
+    };
+    import("large").exits(1).says(&["No space left"]);
+    let status = scene.store(&["status", store.to_str().unwrap(), "--json"]);
+    let status = status.exits(0).json();
+    assert!(status["extra"].as_array().unwrap().is_empty(), "{status}");
+    assert_eq!(std::fs::read_dir(store.join("tmp")).unwrap().count(), 0);
+    std::fs::write(scene.at("little"), some_bytes(1_000)).unwrap();
+    import("little").exits(0);
+    drop(small);
+}
+
 /// A reader that knows the documentation alone.
 #[test]
 fn another_reader_reads_it() {

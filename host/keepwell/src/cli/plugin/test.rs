@@ -9,7 +9,7 @@ use crate::show::{self, Format};
 use keepwell_model::event::Call;
 use keepwell_model::manifest::Manifest;
 use keepwell_model::state::{Exit, RunState};
-use keepwell_model::words::{Code, printable};
+use keepwell_model::words::{Code, Level, printable};
 use keepwell_sandbox::Fail;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -126,7 +126,12 @@ impl Ended {
     pub(super) fn of(tried: &Tried) -> Self {
         let report = &tried.report;
         let line = report.summary.as_ref().map(|summary| &summary.line);
-        let said = line.or(report.reason.as_ref()).cloned().unwrap_or_default();
+        let mut said = line.or(report.reason.as_ref()).cloned().unwrap_or_default();
+        // A trap says little, and the panic before it where and why.
+        let last = report.log.last().filter(|_| tried.crashed);
+        if let Some(last) = last.filter(|line| line.level == Level::Error) {
+            said = format!("{}; {said}", last.message);
+        }
         Self {
             state: report.state,
             crashed: tried.crashed,
@@ -188,6 +193,13 @@ fn component(global: &Global, what: &Path) -> Result<(Vec<u8>, Manifest)> {
         let component = read(what)?;
         let manifest = crate::cli::bundle::describe(&component)?;
         return Ok((component, manifest));
+    }
+    if !what.join("Cargo.toml").is_file() {
+        return Err(Error::usage(format!(
+            "{} is no plugin: it has no Cargo.toml",
+            what.display()
+        ))
+        .hint("name a plugin's folder, or the file of a component"));
     }
     crate::cargo::test(what)?;
     let built: Built = make(what, None, None)?;
