@@ -25,6 +25,7 @@ MANIFEST = {
                 {
                     "name": "least-available",
                     "default": 0.1,
+                    "schema": {"type": "number", "minimum": 0, "maximum": 1},
                     "help": "Share of the memory below which to warn",
                 }
             ],

@@ -2,7 +2,7 @@
 //! Ranges: <https://www.monitoring-plugins.org/doc/guidelines.html#THRESHOLDFORMAT>.
 
 use crate::Severity;
-use serde::{Deserialize, Deserializer, de::Error};
+use crate::units::read_as_written;
 
 /// A range of good values: `85` is 0 to 85, `10:` at least 10, `~:10` at most 10, `@5:9` turns
 /// it round: alert inside.
@@ -67,13 +67,7 @@ fn finite(text: &str) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-impl<'de> Deserialize<'de> for Range {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        Self::parse(&text)
-            .ok_or_else(|| D::Error::custom("expected a range, for example `85`, `10:` or `@5:9`"))
-    }
-}
+read_as_written!(Range, "range", "a range, for example `85`, `10:` or `@5:9`");
 
 /// A value averaged over three times, as the kernel keeps load and pressure. A task has no memory
 /// between its runs; the longer averages are one, for runs that are no further apart than they

@@ -149,9 +149,15 @@ impl<'de> Deserializer<'de> for Field<'_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Wrong> {
+        // No type of an author's has a blank in its name.
+        if let Some(format) = name.strip_prefix("format ") {
+            self.0.push_str("\"format\":");
+            json::quote(format, self.0);
+            self.0.push(',');
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -212,6 +218,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
 #[cfg(test)]
 mod tests {
     use super::schema;
+    use crate::levels::Range;
     use crate::{Size, Span};
     use serde::Deserialize;
 
@@ -228,6 +235,7 @@ mod tests {
     struct All {
         older_than: Span,
         max: Option<Size>,
+        warn: Range,
         threshold: u32,
         ratio: f64,
         deep: bool,
@@ -242,11 +250,15 @@ mod tests {
         for (field, expected) in [
             (
                 "older-than",
-                r#""type":"string","description":"a number and ms, s, m, h, d or w, for example `24h` or `1h30m`""#,
+                r#""format":"span","type":"string","description":"a number and ms, s, m, h, d or w, for example `24h` or `1h30m`""#,
             ),
             (
                 "max",
-                r#""type":"string","description":"a number and B, KiB, MiB, GiB or TiB, for example `10GiB`""#,
+                r#""format":"size","type":"string","description":"a number and B, KiB, MiB, GiB or TiB, for example `10GiB`""#,
+            ),
+            (
+                "warn",
+                r#""format":"range","type":"string","description":"a range, for example `85`, `10:` or `@5:9`""#,
             ),
             (
                 "threshold",

@@ -1,6 +1,5 @@
 //! Quantities in settings: `24h`, `10GiB`.
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::fmt;
 
 /// A span of time, in milliseconds: `500ms`, `30s`, `24h`, `1d12h`. A bare number is seconds.
@@ -117,32 +116,44 @@ impl fmt::Display for Size {
     }
 }
 
+/// Reads a type from its text. `$format` is what the schema of a setting calls such a text.
 macro_rules! read_as_written {
-    ($type:ident, $expected:literal) => {
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+    ($type:ident, $format:literal, $expected:literal) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                use serde::de::{Deserializer, Error, Unexpected, Visitor};
                 struct Written;
-                impl Visitor<'_> for Written {
+                impl<'de> Visitor<'de> for Written {
                     type Value = $type;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str($expected)
+                    }
+                    fn visit_newtype_struct<D: Deserializer<'de>>(
+                        self,
+                        from: D,
+                    ) -> Result<$type, D::Error> {
+                        from.deserialize_str(self)
                     }
                     fn visit_str<E: Error>(self, text: &str) -> Result<$type, E> {
                         $type::parse(text)
                             .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
                     }
                 }
-                from.deserialize_str(Written)
+                from.deserialize_newtype_struct(concat!("format ", $format), Written)
             }
         }
     };
 }
+pub(crate) use read_as_written;
+
 read_as_written!(
     Span,
+    "span",
     "a number and ms, s, m, h, d or w, for example `24h` or `1h30m`"
 );
 read_as_written!(
     Size,
+    "size",
     "a number and B, KiB, MiB, GiB or TiB, for example `10GiB`"
 );
 

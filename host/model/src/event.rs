@@ -1,6 +1,11 @@
 //! What the journal records. Each record is one leaf of the Merkle tree, as JSON; everything that
 //! is shown about a run is a fold over these.
 
+mod kind;
+mod run;
+
+pub use self::run::{Call, Mode, NotDone, Usage, Walls};
+
 use crate::action::Action;
 use crate::approval;
 use crate::bound::Bound;
@@ -27,63 +32,6 @@ pub struct Record {
     /// Who caused it: `uid:1000`, `host`.
     pub actor: String,
     pub event: Event,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Look and propose; nothing is applied.
-    Plan,
-    Apply,
-}
-
-/// Which walls stood around the worker.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Walls {
-    /// `enforced (ABI 6)`, `partial (ABI 1)`, `absent`.
-    pub landlock: String,
-    /// `enforced`, `absent`.
-    pub seccomp: String,
-    pub no_new_privileges: bool,
-    pub rlimits: bool,
-    /// Linux capabilities dropped; false where there were none to drop.
-    pub privileges_dropped: bool,
-}
-
-/// What a run used.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    pub fuel: u64,
-    /// Guest code only.
-    pub cpu_us: u64,
-    pub wall_us: u64,
-    /// Peak of all guest memories and tables together.
-    pub memory_bytes: u64,
-    /// Peak resident memory of the worker process.
-    pub worker_bytes: u64,
-    pub calls: u64,
-    pub refusals: u64,
-    pub log_bytes: u64,
-}
-
-/// One call of a guest, as the journal keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// `storage.walk`, `metrics.get-cpu`, …
-    pub function: String,
-    /// What it was about: a root and path, a store. Never a secret, never file contents.
-    pub subject: String,
-    /// `ok` or the refusal's code.
-    pub result: String,
-}
-
-/// An action that was not applied, or not undone, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotDone {
-    pub action: u64,
-    /// A refusal code: `gone`, `busy`, `denied`, `limit`, `io`.
-    pub code: String,
-    pub why: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -478,155 +426,4 @@ pub enum Event {
         entries: u64,
         bytes: u64,
     },
-}
-
-impl Event {
-    /// The `kind` in the encoding, for filters.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::NodeCreated { .. } => "node-created",
-            Self::PluginInstalled { .. } => "plugin-installed",
-            Self::PluginRemoved { .. } => "plugin-removed",
-            Self::PluginSwitched { .. } => "plugin-switched",
-            Self::PluginHeld { .. } => "plugin-held",
-            Self::PluginAccepted { .. } => "plugin-accepted",
-            Self::PluginRejected { .. } => "plugin-rejected",
-            Self::PluginRolledBack { .. } => "plugin-rolled-back",
-            Self::PluginProven { .. } => "plugin-proven",
-            Self::PluginCutOff { .. } => "plugin-cut-off",
-            Self::PluginRefused { .. } => "plugin-refused",
-            Self::PluginQuarantined { .. } => "plugin-quarantined",
-            Self::TrustChanged { .. } => "trust-changed",
-            Self::TaskPaused { .. } => "task-paused",
-            Self::TaskResumed { .. } => "task-resumed",
-            Self::TaskSkip { .. } => "task-skip",
-            Self::DaemonStarted { .. } => "daemon-started",
-            Self::DaemonEnded => "daemon-ended",
-            Self::ConfigReloaded { .. } => "config-reloaded",
-            Self::TaskSkipUsed { .. } => "task-skip-used",
-            Self::RunAsked { .. } => "run-asked",
-            Self::BackfillAsked { .. } => "backfill-asked",
-            Self::AskSettled { .. } => "ask-settled",
-            Self::ScheduleBegan { .. } => "schedule-began",
-            Self::SlotMissed { .. } => "slot-missed",
-            Self::SlotSkipped { .. } => "slot-skipped",
-            Self::WindowExtended { .. } => "window-extended",
-            Self::SlotPrioritized { .. } => "slot-prioritized",
-            Self::RunAdjusted { .. } => "run-adjusted",
-            Self::SlotDoneByHand { .. } => "slot-done-by-hand",
-            Self::Pruned { .. } => "pruned",
-            Self::RunDue { .. } => "run-due",
-            Self::RunGranted { .. } => "run-granted",
-            Self::WorkerStarted { .. } => "worker-started",
-            Self::Called { .. } => "called",
-            Self::Refused { .. } => "refused",
-            Self::Logged { .. } => "logged",
-            Self::Found { .. } => "found",
-            Self::Measured { .. } => "measured",
-            Self::Checkpointed { .. } => "checkpointed",
-            Self::Looked { .. } => "looked",
-            Self::PlanSealed { .. } => "plan-sealed",
-            Self::ApprovalAsked { .. } => "approval-asked",
-            Self::ApprovalAnswered { .. } => "approval-answered",
-            Self::ApprovalRefused { .. } => "approval-refused",
-            Self::Approved { .. } => "approved",
-            Self::GlassBroken { .. } => "glass-broken",
-            Self::GlassRefused { .. } => "glass-refused",
-            Self::GlassAcknowledged { .. } => "glass-acknowledged",
-            Self::Intended { .. } => "intended",
-            Self::Outcome { .. } => "outcome",
-            Self::Stopped { .. } => "stopped",
-            Self::Reviewed { .. } => "reviewed",
-            Self::UndoIntended { .. } => "undo-intended",
-            Self::UndoOutcome { .. } => "undo-outcome",
-            Self::Interrupted { .. } => "interrupted",
-            Self::RunResumed { .. } => "run-resumed",
-            Self::RunEnded { .. } => "run-ended",
-            Self::CommitArmed { .. } => "commit-armed",
-            Self::CommitConfirmed { .. } => "commit-confirmed",
-            Self::CommitReverted { .. } => "commit-reverted",
-            Self::CommitOvertaken { .. } => "commit-overtaken",
-            Self::StateHeld { .. } => "state-held",
-            Self::StateIntended { .. } => "state-intended",
-            Self::StateOutcome { .. } => "state-outcome",
-            Self::StateCleared { .. } => "state-cleared",
-            Self::ExpiryIntended { .. } => "expiry-intended",
-            Self::Expired { .. } => "expired",
-        }
-    }
-
-    /// Whether the world must not change before this is on disk.
-    pub const fn durable_first(&self) -> bool {
-        match self {
-            // A plan without actions changes nothing and needs no waiting for the disk.
-            Self::PlanSealed { actions, .. } => *actions > 0,
-            Self::RunDue { .. }
-            | Self::ApprovalAsked { .. }
-            | Self::ApprovalAnswered { .. }
-            | Self::ApprovalRefused { .. }
-            | Self::Approved { .. }
-            | Self::GlassBroken { .. }
-            | Self::GlassRefused { .. }
-            | Self::GlassAcknowledged { .. }
-            | Self::Intended { .. }
-            | Self::UndoIntended { .. }
-            | Self::CommitArmed { .. }
-            | Self::CommitConfirmed { .. }
-            | Self::CommitReverted { .. }
-            | Self::CommitOvertaken { .. }
-            | Self::StateIntended { .. }
-            | Self::StateCleared { .. }
-            | Self::ExpiryIntended { .. }
-            | Self::RunResumed { .. }
-            | Self::RunEnded { .. }
-            | Self::NodeCreated { .. }
-            | Self::PluginInstalled { .. }
-            | Self::PluginRemoved { .. }
-            | Self::PluginSwitched { .. }
-            | Self::PluginHeld { .. }
-            | Self::PluginAccepted { .. }
-            | Self::PluginRejected { .. }
-            | Self::PluginRolledBack { .. }
-            | Self::PluginProven { .. }
-            | Self::PluginCutOff { .. }
-            | Self::PluginRefused { .. }
-            | Self::PluginQuarantined { .. }
-            | Self::TrustChanged { .. }
-            | Self::TaskPaused { .. }
-            | Self::TaskResumed { .. }
-            | Self::TaskSkip { .. }
-            | Self::DaemonStarted { .. }
-            | Self::DaemonEnded
-            | Self::ConfigReloaded { .. }
-            | Self::TaskSkipUsed { .. }
-            | Self::RunAsked { .. }
-            | Self::BackfillAsked { .. }
-            | Self::AskSettled { .. }
-            | Self::ScheduleBegan { .. }
-            | Self::SlotMissed { .. }
-            | Self::SlotSkipped { .. }
-            | Self::WindowExtended { .. }
-            | Self::SlotPrioritized { .. }
-            | Self::RunAdjusted { .. }
-            | Self::SlotDoneByHand { .. }
-            | Self::Pruned { .. }
-            | Self::Interrupted { .. } => true,
-            Self::RunGranted { .. }
-            | Self::WorkerStarted { .. }
-            | Self::Called { .. }
-            | Self::Refused { .. }
-            | Self::Logged { .. }
-            | Self::Found { .. }
-            | Self::Measured { .. }
-            | Self::Checkpointed { .. }
-            | Self::Looked { .. }
-            | Self::Outcome { .. }
-            | Self::Stopped { .. }
-            | Self::Reviewed { .. }
-            | Self::UndoOutcome { .. }
-            | Self::StateHeld { .. }
-            | Self::StateOutcome { .. }
-            | Self::Expired { .. } => false,
-        }
-    }
 }

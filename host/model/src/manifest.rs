@@ -3,7 +3,7 @@
 
 use crate::capability::Capability;
 use crate::id::PluginName;
-use crate::setting::Setting;
+use crate::setting::{self, Setting};
 use crate::units::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,8 @@ pub enum BadManifest {
         task: String,
         capability: Capability,
     },
+    #[error("task `{task}`: {why}")]
+    Settings { task: String, why: String },
 }
 
 /// A manifest is a page, not a book.
@@ -118,6 +120,10 @@ impl Manifest {
                     });
                 }
             }
+            setting::check(&task.settings).map_err(|why| BadManifest::Settings {
+                task: task.name.clone(),
+                why,
+            })?;
         }
         Ok(())
     }
@@ -192,6 +198,19 @@ mod tests {
             Manifest::parse(&doubled),
             Err(BadManifest::Json(_))
         ));
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_themselves_are_refused_by_task() {
+        let mut odd = sample();
+        odd["tasks"][0]["settings"] = serde_json::json!([
+            { "name": "n", "help": "h", "default": "x", "schema": { "type": "integer" } }
+        ]);
+        let no = Manifest::parse(&odd.to_string()).unwrap_err().to_string();
+        assert_eq!(
+            no,
+            "task `temp-clean`: setting `n`: its default is not a whole number"
+        );
     }
 
     proptest::proptest! {

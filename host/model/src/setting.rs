@@ -1,10 +1,21 @@
 //! A setting of a task: what it is for, its default, and what it may be.
 //!
 //! What it may be is a small part of JSON Schema (draft 2020-12): `type`, `minimum`, `maximum`, `items`,
-//! `enum`, `description`. Nothing else is read, so that nothing else is believed to be checked.
+//! `enum`, `format`, `description`. Nothing else is read, so that nothing else is believed to be checked.
 
+use crate::units::{Bytes, Span};
+use crate::words::printable;
 use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
+
+/// More settings than anybody reads: each is a line of `plugin inspect`.
+const SETTINGS_MAX: usize = 128;
+/// As long as a name may be that stands in a line of a task's file and in messages about it.
+const NAME_MAX_BYTES: usize = 64;
+/// A list of lists is as deep as a person writes; the check goes down as far as the schema does.
+const DEPTH_MAX: usize = 4;
+/// More words than anybody chooses among; each is in the message about another one.
+const CHOICES_MAX: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -29,6 +40,8 @@ pub struct Schema {
     pub maximum: Option<Number>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Box<Schema>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
     #[serde(rename = "enum", default, skip_serializing_if = "Option::is_none")]
     pub one_of: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +57,47 @@ pub enum Kind {
     String,
     Array,
     Object,
+}
+
+/// What a text means. Other words than these are refused, since nobody would check them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// `24h`; a bare number is seconds.
+    Span,
+    /// `10GiB`; a bare number is bytes.
+    Size,
+    /// `85`, `10:`, `@5:9`, as monitoring plugins write thresholds.
+    Range,
+}
+
+/// Whether a task's settings are within bounds, and each is named once and fits itself.
+pub fn check(settings: &[Setting]) -> Result<(), String> {
+    if settings.len() > SETTINGS_MAX {
+        let many = settings.len();
+        return Err(format!("{many} settings; expected at most {SETTINGS_MAX}"));
+    }
+    for (n, setting) in settings.iter().enumerate() {
+        let name = &setting.name;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        let odd = name.is_empty() || name.len() > NAME_MAX_BYTES || !name.bytes().all(plain);
+        if odd || settings[..n].iter().any(|other| other.name == *name) {
+            let shown = printable(name, NAME_MAX_BYTES);
+            return Err(format!(
+                "setting name `{shown}` is empty, odd or used twice"
+            ));
+        }
+        let Some(schema) = &setting.schema else {
+            continue;
+        };
+        let told = |why| format!("setting `{name}`: {why}");
+        schema.check(DEPTH_MAX).map_err(told)?;
+        if !setting.default.is_null() {
+            let expected = |expected| told(format!("its default is not {expected}"));
+            setting.fits(&setting.default).map_err(expected)?;
+        }
+    }
+    Ok(())
 }
 
 impl Setting {
@@ -86,6 +140,19 @@ impl Setting {
 }
 
 impl Schema {
+    fn check(&self, depth: usize) -> Result<(), String> {
+        if depth == 0 {
+            return Err(format!("its schema is deeper than {DEPTH_MAX}"));
+        }
+        let choices = self.one_of.as_ref().map_or(1, Vec::len);
+        if !(1..=CHOICES_MAX).contains(&choices) {
+            return Err(format!(
+                "its schema names {choices} choices; expected 1 to {CHOICES_MAX}"
+            ));
+        }
+        self.items.as_ref().map_or(Ok(()), |i| i.check(depth - 1))
+    }
+
     /// A text as what it stands for.
     fn read(&self, value: &Value) -> Value {
         match (self.kind, value) {
@@ -118,13 +185,14 @@ impl Schema {
             }
             (Some(_), _) => false,
         };
-        let within = match value.as_number().and_then(whole) {
-            Some(number) => {
-                let bound = |it: &Option<Number>| it.as_ref().and_then(whole);
-                bound(&self.minimum).is_none_or(|least| number >= least)
-                    && bound(&self.maximum).is_none_or(|most| number <= most)
-            }
-            None => true,
+        let within = value.as_number().is_none_or(|number| {
+            let (least, most) = (self.minimum.as_ref(), self.maximum.as_ref());
+            least.is_none_or(|least| !is_less(number, least))
+                && most.is_none_or(|most| !is_less(most, number))
+        });
+        let formed = match (self.format, value.as_str()) {
+            (Some(format), Some(text)) => format.holds(text.trim()),
+            (Some(_) | None, _) => true,
         };
         let listed = match &self.one_of {
             Some(all) => value
@@ -132,7 +200,7 @@ impl Schema {
                 .is_some_and(|it| all.iter().any(|one| one == it)),
             None => true,
         };
-        kind && within && listed
+        kind && within && formed && listed
     }
 
     /// What it may be, for a sentence.
@@ -143,11 +211,8 @@ impl Schema {
         match self.kind {
             None => "something else".to_owned(),
             Some(Kind::Boolean) => "true or false".to_owned(),
-            Some(Kind::Integer) => match (&self.minimum, &self.maximum) {
-                (Some(least), Some(most)) => format!("a whole number from {least} to {most}"),
-                _ => "a whole number".to_owned(),
-            },
-            Some(Kind::Number) => "a number".to_owned(),
+            Some(Kind::Integer) => self.bounded("a whole number"),
+            Some(Kind::Number) => self.bounded("a number"),
             Some(Kind::String) => match self.description.as_deref() {
                 Some(form) => format!("a text: {form}"),
                 None => "a text".to_owned(),
@@ -158,6 +223,50 @@ impl Schema {
             },
             Some(Kind::Object) => "a table".to_owned(),
         }
+    }
+
+    fn bounded(&self, what: &str) -> String {
+        match (&self.minimum, &self.maximum) {
+            (Some(least), Some(most)) => format!("{what} from {least} to {most}"),
+            (Some(least), None) => format!("{what} of at least {least}"),
+            (None, Some(most)) => format!("{what} of at most {most}"),
+            (None, None) => what.to_owned(),
+        }
+    }
+}
+
+impl Format {
+    fn holds(self, text: &str) -> bool {
+        match self {
+            Self::Span => text.parse::<u64>().is_ok() || text.parse::<Span>().is_ok(),
+            Self::Size => text.parse::<Bytes>().is_ok(),
+            Self::Range => is_range(text),
+        }
+    }
+}
+
+/// <https://www.monitoring-plugins.org/doc/guidelines.html#THRESHOLDFORMAT>
+fn is_range(text: &str) -> bool {
+    let text = text.strip_prefix('@').unwrap_or(text);
+    let number = |text: &str| text.trim().parse().ok().filter(|n: &f64| n.is_finite());
+    let (start, end) = text.split_once(':').unwrap_or(("0", text));
+    let start = match start {
+        "" => Some(0.0),
+        "~" => Some(f64::NEG_INFINITY),
+        start => number(start),
+    };
+    let end = match end {
+        "" if text.contains(':') => Some(f64::INFINITY),
+        end => number(end),
+    };
+    matches!((start, end), (Some(start), Some(end)) if start <= end)
+}
+
+/// Whole numbers are compared exactly.
+fn is_less(a: &Number, b: &Number) -> bool {
+    match (whole(a), whole(b)) {
+        (Some(a), Some(b)) => a < b,
+        (Some(_) | None, _) => a.as_f64() < b.as_f64(),
     }
 }
 
@@ -179,79 +288,4 @@ pub fn document(title: &str, settings: &[Setting]) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn setting(default: Value, schema: Value) -> Setting {
-        Setting {
-            name: "it".into(),
-            help: "Help".into(),
-            default,
-            schema: Some(serde_json::from_value(schema).unwrap()),
-        }
-    }
-
-    #[test]
-    fn what_fits_and_what_is_expected_instead() {
-        let whole = setting(
-            json!(5),
-            json!({"type":"integer","minimum":0,"maximum":255}),
-        );
-        for good in [json!(0), json!(255), json!("7")] {
-            whole.fits(&good).unwrap();
-        }
-        for bad in [
-            json!(-1),
-            json!(256),
-            json!(1.5),
-            json!("x"),
-            json!(true),
-            json!(null),
-        ] {
-            assert_eq!(
-                whole.fits(&bad).unwrap_err(),
-                "a whole number from 0 to 255",
-                "{bad}"
-            );
-        }
-        let flag = setting(json!(true), json!({"type":"boolean"}));
-        flag.fits(&json!("off")).unwrap();
-        assert_eq!(flag.fits(&json!(1)).unwrap_err(), "true or false");
-        let list = setting(json!([]), json!({"type":"array","items":{"type":"string"}}));
-        list.fits(&json!("a, b")).unwrap();
-        list.fits(&json!(["a"])).unwrap();
-        assert_eq!(list.fits(&json!([1])).unwrap_err(), "a list, each a text");
-        let level = setting(json!("low"), json!({"enum":["low","high"]}));
-        level.fits(&json!("high")).unwrap();
-        assert_eq!(level.fits(&json!("odd")).unwrap_err(), "one of low, high");
-        let span = setting(json!("1h"), json!({"type":"string","description":"a span"}));
-        span.fits(&json!(90)).unwrap();
-        assert_eq!(span.fits(&json!([])).unwrap_err(), "a text: a span");
-        let open = setting(json!(null), json!({"type":"integer"}));
-        assert!(open.fits(&json!("7")).is_err());
-        let large = setting(
-            json!(0),
-            json!({"type":"integer","minimum":0,"maximum":u64::MAX}),
-        );
-        large.fits(&json!(u64::MAX)).unwrap();
-        assert!(large.fits(&json!(-1)).is_err());
-    }
-
-    #[test]
-    fn a_keyword_that_is_not_checked_is_refused() {
-        let odd = serde_json::from_value::<Schema>(json!({"type":"string","pattern":"^a"}));
-        assert!(odd.is_err());
-    }
-
-    #[test]
-    fn the_document_is_json_schema() {
-        let it = setting(json!(5), json!({"type":"integer","minimum":0}));
-        let document = document("a-task", &[it]);
-        assert_eq!(document["additionalProperties"], false);
-        assert_eq!(
-            document["properties"]["it"],
-            json!({"type":"integer","minimum":0,"description":"Help","default":5})
-        );
-    }
-}
+mod tests;

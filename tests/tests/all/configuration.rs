@@ -58,6 +58,12 @@ fn a_task_that_is_wrong_is_shown_with_its_line() {
     );
     bad_task(
         &node,
+        "plugin = 'clean'\ntask = 'temp-clean'\n[settings]\nunit = 'file'\nolder-than = 'soon'\n",
+        5,
+        &["setting `older-than` is \"soon\"", "for example `24h`"],
+    );
+    bad_task(
+        &node,
         "plugin = 'clean'\ntask = 'temp-clean'\n[settings]\nempty-directories = 'maybe'\n",
         4,
         &["setting `empty-directories`", "expected true or false"],
@@ -191,4 +197,25 @@ fn the_schemas_describe_every_table() {
         &["storage-clean", "max-share", "age-by", "wall", "settings"],
     );
     schema(&["--schedule"], &["slots", "stop-on", "zone", "cutoff"]);
+}
+
+#[test]
+fn a_plugin_says_what_its_settings_may_be() {
+    let node = Node::new(shared());
+    let shown = node.keepwell(&["plugin", "inspect", "clean", "--json"]);
+    let shown = shown.exits(0).json();
+    let tasks = shown["tasks"].as_array().unwrap();
+    let task = tasks.iter().find(|t| t["task"] == "temp-clean").unwrap();
+    let schema = &task["settings_schema"];
+    assert_eq!(schema["type"], "object");
+    assert_eq!(schema["additionalProperties"], false);
+    let of = &schema["properties"];
+    assert_eq!(of["unit"]["enum"], serde_json::json!(["file", "tree"]));
+    assert_eq!(of["empty-directories"]["type"], "boolean");
+    assert_eq!(of["globs"]["items"]["type"], "string");
+    let span = &of["older-than"];
+    assert_eq!(
+        [&span["type"], &span["format"], &span["default"]],
+        ["string", "span", "24h"]
+    );
 }
