@@ -41,13 +41,15 @@ fn not<'de, V: Visitor<'de>>(visitor: &V) -> Wrong {
     Wrong::invalid_type(Unexpected::Unit, visitor)
 }
 
-macro_rules! whole {
-    ($($method:ident)*) => {$(
+/// Methods of a deserializer that are all another one.
+macro_rules! alike {
+    ($all:ident: $($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-            self.whole(visitor)
+            self.$all(visitor)
         }
     )*};
 }
+pub(crate) use alike;
 
 impl Value {
     fn whole<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -98,18 +100,11 @@ impl<'de> Deserializer<'de> for Value {
         }
     }
 
-    whole! {
+    alike! { whole:
         deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
     }
-
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.fraction(visitor)
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.fraction(visitor)
-    }
+    alike! { fraction: deserialize_f32 deserialize_f64 }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self {
@@ -118,17 +113,7 @@ impl<'de> Deserializer<'de> for Value {
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.deserialize_str(visitor)
-    }
+    alike! { deserialize_str: deserialize_string deserialize_char deserialize_identifier }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self {

@@ -1,7 +1,7 @@
 //! What a setting may be, from the type of its field: the field is asked what it wants to read, and
 //! the answer is written as JSON Schema.
 
-use crate::fields::Wrong;
+use crate::fields::{Wrong, alike};
 use crate::json::{self, Value};
 use serde::de::{self, DeserializeSeed, Deserializer, Error as _, Visitor};
 use std::fmt;
@@ -72,7 +72,11 @@ impl Field<'_> {
         self.wants(most)
     }
 
-    fn text<'de, T, V: Visitor<'de>>(self, visitor: &V) -> Result<T, Wrong> {
+    fn fraction<'de, V: Visitor<'de>>(self, _: V) -> Result<V::Value, Wrong> {
+        self.wants("\"type\":\"number\"")
+    }
+
+    fn text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         self.0.push_str("\"type\":\"string\"");
         let form = Expecting(visitor).to_string();
         // What every `String` says of itself is its type.
@@ -85,9 +89,9 @@ impl Field<'_> {
 }
 
 /// In the words of whoever reads it.
-struct Expecting<'a, V>(&'a V);
+struct Expecting<V>(V);
 
-impl<'de, V: Visitor<'de>> fmt::Display for Expecting<'_, V> {
+impl<'de, V: Visitor<'de>> fmt::Display for Expecting<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.expecting(f)
     }
@@ -123,25 +127,8 @@ impl<'de> Deserializer<'de> for Field<'_> {
         deserialize_i64 "-9223372036854775808" "9223372036854775807",
     }
 
-    fn deserialize_f32<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Wrong> {
-        self.wants("\"type\":\"number\"")
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Wrong> {
-        self.wants("\"type\":\"number\"")
-    }
-
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.text(&visitor)
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.text(&visitor)
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.text(&visitor)
-    }
+    alike! { fraction: deserialize_f32 deserialize_f64 }
+    alike! { text: deserialize_str deserialize_string deserialize_char }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         visitor.visit_some(self)

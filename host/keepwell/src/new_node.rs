@@ -4,9 +4,32 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::node_dir::{NodeDir, write_file};
 use crate::plugins::Shelf;
-use keepwell_bundle::{Bundle, Trust};
+use keepwell_bundle::{Bundle, PublicKey, Rule, Trust, TrustedKey};
 use keepwell_journal::{Journal, NodeKey};
+use keepwell_model::capability::Capability;
 use keepwell_model::event::{Event, Record};
+use keepwell_model::grant::Tier;
+use std::collections::BTreeMap;
+
+/// The key of whoever owns the node: tier own, whatever the plugin's name, and every capability.
+pub(crate) fn trusting(name: &str, public: PublicKey) -> Result<Trust> {
+    let key = TrustedKey {
+        public,
+        not_after_ms: None,
+        rule: Some(Rule {
+            tier: Tier::Own,
+            names: vec!["*".into()],
+            capabilities: Capability::ALL.to_vec(),
+            max: BTreeMap::new(),
+            require: vec![],
+        }),
+    };
+    let mut trust = Trust::default();
+    trust
+        .add(name, key)
+        .map_err(|e| Error::config(e.to_string()))?;
+    Ok(trust)
+}
 
 /// Makes it. What may be refused of a configuration or a bundle was before.
 pub(crate) fn create(

@@ -50,8 +50,8 @@ pub struct Node {
     pub in_hand: InHand,
     /// Held while an answer to a request for approval is taken in, and while a plan is let through.
     pub answers: Arc<Mutex<()>>,
-    /// A call of every task's that fails. Only a rehearsal sets it.
-    pub(crate) fail: Option<keepwell_sandbox::Fail>,
+    /// What a rehearsal puts in place of the machine. No other node has it.
+    pub(crate) rehearsed: Option<crate::pipeline::Rehearsed>,
     _lock: Arc<NodeLock>,
 }
 
@@ -86,7 +86,7 @@ impl Node {
             plugins: Arc::default(),
             in_hand: InHand::default(),
             answers: Arc::default(),
-            fail: None,
+            rehearsed: None,
             _lock: Arc::new(lock),
         })
     }

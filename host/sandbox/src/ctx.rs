@@ -1,11 +1,12 @@
 //! What the host side of the interfaces works with while one guest runs: the assignment, the
 //! channel, the clocks and the counts.
 
-use crate::bounds::{Crossed, Meter, thread_cpu};
+use crate::bounds::{Crossed, Meter, TICK, thread_cpu};
+use crate::fail::{FailEnd, Injected};
 use crate::frame::FrameError;
 use crate::interface::bindings::types as wit;
 use crate::interface::wasi::Lines;
-use crate::protocol::{Answer, Ask, Assignment, Fail, Told};
+use crate::protocol::{Answer, Ask, Assignment, Told};
 use crate::recount::{
     CALLS_KEPT, OFTEN, REFUSALS_KEPT, Reported, WORD_MAX_BYTES, checkpoint_every,
 };
@@ -152,8 +153,9 @@ impl Ctx {
         work: impl FnOnce(&mut Self) -> Result<T, No>,
     ) -> Answered<T> {
         let since = thread_cpu();
-        let result = match self.made_to_fail(function) {
-            Some(refusal) => Err(refusal.into()),
+        let fail = self.made_to_fail(function);
+        let result = match fail {
+            Some(end) => Err(self.inject(function, subject, end)?),
             None => work(self),
         };
         let answered = match result {
@@ -162,7 +164,9 @@ impl Ctx {
                 Ok(value)
             }
             Err(No::Refused(refusal)) => {
-                self.refused(function, subject, &refusal)?;
+                let injected = fail.map(FailEnd::result);
+                let result = injected.as_deref().unwrap_or(refusal.code.as_str());
+                self.refused(function, subject, &refusal, result)?;
                 Err(wit::Refusal::from(refusal))
             }
             Err(No::Ended(error)) => return Err(error),
@@ -172,14 +176,32 @@ impl Ctx {
         Ok(answered)
     }
 
-    /// The refusal that a test wants of this call.
-    fn made_to_fail(&mut self, function: &str) -> Option<Refusal> {
+    /// The end that a test wants of this call.
+    fn made_to_fail(&mut self, function: &str) -> Option<FailEnd> {
         let fail = self.assignment.fail.as_ref()?;
-        if fail.function.as_ref().is_some_and(|only| only != function) {
+        if !fail.counts(function) {
             return None;
         }
         self.counted_to_fail += 1;
-        (self.counted_to_fail == fail.at).then(|| Refusal::new(fail.code, Fail::MESSAGE))
+        (self.counted_to_fail == fail.at).then_some(fail.end)
+    }
+
+    /// What the call comes to instead of its work. What ends the run is told before it does.
+    fn inject(&mut self, function: &str, subject: &str, end: FailEnd) -> wasmtime::Result<No> {
+        let crossed = match end.ends() {
+            Injected::Refused(refusal) => return Ok(refusal.into()),
+            Injected::Crossed(crossed) => Some(crossed),
+            Injected::Waits => None,
+        };
+        self.record(function, subject, &end.result())?;
+        self.tell_calls()?;
+        if let Some(crossed) = crossed {
+            return Ok(crossed.into());
+        }
+        loop {
+            std::thread::sleep(TICK);
+            self.meter.check().map_err(wasmtime::Error::new)?;
+        }
     }
 
     /// Whether the capability is held at all; which root or store is checked by its own call.
@@ -273,8 +295,9 @@ impl Ctx {
         function: &str,
         subject: &str,
         refusal: &Refusal,
+        result: &str,
     ) -> Result<(), FrameError> {
-        self.record(function, subject, refusal.code.as_str())?;
+        self.record(function, subject, result)?;
         self.counts.refusals += 1;
         if self.counts.refusals > REFUSALS_KEPT {
             return Ok(());

@@ -14,6 +14,7 @@ mod compile;
 mod ctx;
 mod doctor;
 mod engine;
+mod fail;
 mod frame;
 mod guest;
 mod instances;
@@ -30,13 +31,15 @@ pub use checks::Checks;
 pub use compile::{COMPONENT_MAX_BYTES, CompileError, compile, compile_main};
 pub use doctor::{landlock_abi, seccomp_available};
 pub use engine::cache_key;
+pub use fail::{Fail, FailEnd};
 pub use frame::FRAME_MAX_BYTES;
 #[doc(hidden)]
 pub use instances::{InstanceTimes, time_instances};
 pub use protocol::{
-    Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, Fail, InUsePairs, Launch,
-    Outcome, ParamSheet, Proposal, RootAt, StateAnswer, StateAsk, Stop, StoreFigures, Told, Tried,
+    Answer, AppliedAction, Ask, Assignment, Broker, Ended, Entry, InUsePairs, Launch, Outcome,
+    ParamSheet, Proposal, RootAt, StateAnswer, StateAsk, Stop, StoreFigures, Told, Tried,
 };
+pub use recount::CALLS_KEPT;
 pub use seal::{SealError, seal, unseal};
 pub use session::look;
 pub use worker::{worker_main, worker_main_with_probe};

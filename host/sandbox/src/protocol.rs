@@ -6,6 +6,7 @@ mod state;
 pub(crate) use last_word::Finished;
 pub use state::{StateAnswer, StateAsk};
 
+use crate::fail::Fail;
 use keepwell_model::action::{EntryKind, Identity, RelPath};
 use keepwell_model::budget::ScrubBudget;
 use keepwell_model::event::{Call, Usage, Walls};
@@ -13,7 +14,7 @@ use keepwell_model::grant::{Grant, Tier};
 use keepwell_model::id::{ParamName, RootName, StoreName};
 use keepwell_model::limits::{LimitName, Limits};
 use keepwell_model::store::{Remembered, StoreConfig};
-use keepwell_model::words::{Code, Failure, Finding, LogLine, Metric, Progress, Refusal, Summary};
+use keepwell_model::words::{Failure, Finding, LogLine, Metric, Progress, Refusal, Summary};
 use keepwell_node::metrics::{Cpu, Memory};
 use keepwell_node::mounts::Mount;
 use keepwell_node::networks::Network;
@@ -50,23 +51,8 @@ pub struct Assignment {
     pub state: bool,
     /// Refuse to run without Landlock and seccomp.
     pub walls_required: bool,
-    /// A call that fails although it would not, while a plugin is tested.
+    /// A call that fails although it would not, while a plugin is rehearsed.
     pub fail: Option<Fail>,
-}
-
-/// Which call, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fail {
-    /// Only calls of this function are counted, as `storage.walk`; all calls when `None`.
-    pub function: Option<String>,
-    /// Which of them, from 1.
-    pub at: u64,
-    pub code: Code,
-}
-
-impl Fail {
-    /// What the guest is told.
-    pub const MESSAGE: &str = "made to fail by the test";
 }
 
 /// Where a root is, and which directory it was when the host looked.

@@ -25,7 +25,7 @@ const PAIR_BYTES: usize = 16;
 /// As the contract says of `checkpoint`.
 pub(crate) const CHECKPOINT_MAX_BYTES: usize = 64 << 10;
 /// Calls kept one by one; further ones are counted.
-pub(crate) const CALLS_KEPT: u64 = 10_000;
+pub const CALLS_KEPT: u64 = 10_000;
 /// Tellings of calls that are only counted. Each tells of twice as many as the one before, so no
 /// number of calls needs more.
 const COUNTS_MAX: u64 = 64;

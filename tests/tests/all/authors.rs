@@ -28,7 +28,12 @@ fn share(dir: &Path) {
 
 /// Builds, signs and installs it, and gives it a task with this grant.
 fn brought(node: &Node, dir: &Path, name: &str, capabilities: &[&str], task: &str, grant: &str) {
-    node.keepwell(&["plugin", "test", &text(dir)]).exits(0);
+    let tested = node.keepwell(&["plugin", "test", &text(dir), "--fail-each"]);
+    assert!(
+        tested.exits(0).out.contains("-> injected io: "),
+        "{}",
+        tested.out
+    );
     let component = text(&dir.join("target").join(format!("{name}.wasm")));
     let key = text(&node.scratch().join("author.key"));
     node.keepwell(&["bundle", "keygen", &key]).exits(0);

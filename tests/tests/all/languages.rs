@@ -134,7 +134,7 @@ fn checks_memory(node: &Node, plugin: &str, wasi: bool) {
              [grant]\nmetrics = {{}}\n[limits]\nmemory = '128MiB'\n"
         )
     };
-    node.task("memory-check", &task("2.0"));
+    node.task("memory-check", &task("1.0"));
     let (out, report) = node.run("memory-check");
     assert_eq!(
         (out.code, report.state),
@@ -157,6 +157,15 @@ fn checks_memory(node: &Node, plugin: &str, wasi: bool) {
     let (out, _) = node.plan("memory-check");
     assert_eq!(out.code, 4, "{} {}", out.out, out.err);
     node.journal_is_whole();
+}
+
+/// What the manifest of an example says of its setting holds before anything of it runs.
+#[track_caller]
+fn holds_to_its_schema(node: &Node, plugin: &str) {
+    let task = format!("plugin = '{plugin}'\nsettings = {{ least-available = 2.0 }}\n");
+    node.task("memory-check", &task);
+    let out = node.keepwell(&["plan", "memory-check"]);
+    out.exits(4).says(&["least-available", "0", "1"]);
 }
 
 fn logged(node: &Node, words: &str) -> bool {
@@ -184,6 +193,7 @@ fn javascript_by_componentize_js() {
     };
     install(&node, &component, "memory-javascript");
     checks_memory(&node, "memory-javascript", true);
+    holds_to_its_schema(&node, "memory-javascript");
 }
 
 #[test]
@@ -195,6 +205,7 @@ fn python_by_componentize_py() {
     };
     install(&node, &component, "memory-python");
     checks_memory(&node, "memory-python", false);
+    holds_to_its_schema(&node, "memory-python");
 }
 
 /// Python's own library reaches for sockets; without the stubs its component is refused by that.

@@ -89,12 +89,13 @@ fn a_plugin_that_panics_at_a_refusal_is_caught_with_the_call() {
         out.out
     );
     assert!(
-        out.out.contains("  metrics.get-cpu 1 = io: done: true"),
+        out.out
+            .contains("  call 1 metrics.get-cpu -> injected io: done: true"),
         "{}",
         out.out
     );
     // With the panic's own words, of which the trap knows nothing.
-    let crashed = "  metrics.get-memory 2 = io: crashed: panicked at src/lib.rs:6";
+    let crashed = "  call 2 metrics.get-memory -> injected io: crashed: panicked at src/lib.rs:6";
     assert!(out.out.contains(crashed), "{}", out.out);
 
     let component = text(&dir.join("target/naive.wasm"));
@@ -111,7 +112,10 @@ fn a_plugin_that_panics_at_a_refusal_is_caught_with_the_call() {
     // A call that is not made so often proves nothing, and says so.
     let never = test(&["--fail", "metrics.get-cpu:5"]);
     assert!(
-        never.exits(3).out.contains("was not called so often"),
+        never
+            .exits(3)
+            .out
+            .contains("metrics.get-cpu was not called 5 times"),
         "{}",
         never.out
     );
@@ -131,6 +135,174 @@ fn a_plugin_that_panics_at_a_refusal_is_caught_with_the_call() {
     keepwell(None, &["plugin", "test", &nothing])
         .exits(2)
         .says(&["is no plugin"]);
+}
+
+/// A new plugin and what it is built to.
+fn built(node: &Node, name: &str, kind: &str) -> (PathBuf, String) {
+    let dir = new(node, name, kind);
+    keepwell(None, &["plugin", "build", &text(&dir)]).exits(0);
+    let component = text(&dir.join("target").join(format!("{name}.wasm")));
+    (dir, component)
+}
+
+const PARTS: &str = r#"
+[roots.downloads]
+"old.part" = { age = "8d", size = "4KiB" }
+"deep/older.part" = { age = "30d", size = "1MiB" }
+"young.part" = { age = "1h" }
+"old.iso" = { age = "8d" }
+"#;
+
+/// Ages count by all three times of a file, so the grant and the selector need not be loosened.
+#[test]
+fn a_scenario_says_what_there_is_and_every_run_finds_it_so() {
+    let node = Node::new(shared());
+    let (dir, component) = built(&node, "swept", "cleaner");
+    let scenario = text(&dir.join("tests/node.toml"));
+    std::fs::create_dir(dir.join("tests")).unwrap();
+    let write = |more: &str| std::fs::write(&scenario, format!("{PARTS}{more}")).unwrap();
+    write("");
+    let run =
+        |what: &str, more: &[&str]| keepwell(None, &[&["plugin", "test", what], more].concat());
+
+    // A plugin's folder has it; the plan is sealed and shown.
+    let out = run(&text(&dir), &[]);
+    out.exits(0);
+    assert!(
+        out.out.contains("done: 2 proposed, 0 refused"),
+        "{}",
+        out.out
+    );
+    assert!(out.out.contains("  plan sha256:"), "{}", out.out);
+    let shown = "    quarantine downloads:old.part (an old unfinished download)";
+    assert!(out.out.contains(shown), "{}", out.out);
+    assert!(!out.out.contains("young.part"), "{}", out.out);
+
+    // A component is told of it. What is applied in one run is there again in the next.
+    let told = |more: &[&str]| run(&component, &[&["--scenario", &scenario], more].concat());
+    let each = told(&["--apply", "--fail-each", "--json"]);
+    let task = &each.exits(0).json()[0];
+    assert_eq!(
+        (&task["plan"]["actions"], &task["plan"]["applied"]),
+        (&2.into(), &2.into())
+    );
+    assert_eq!(task["called"]["storage.walker.next"], 2);
+    let fails = task["fails"].as_array().unwrap();
+    assert_eq!(fails.len(), task["calls"]);
+    for (i, fail) in fails.iter().enumerate() {
+        assert_eq!(
+            (&fail["call"], &fail["reached"]),
+            (&(i + 1).into(), &true.into()),
+            "{fail}"
+        );
+        assert_eq!(
+            (&fail["state"], &fail["crashed"]),
+            (&"failed".into(), &false.into()),
+            "{fail}"
+        );
+    }
+    assert_eq!(fails[0]["function"], "storage.roots");
+
+    // How it should end is part of it.
+    write("[tasks.part-clean]\nends = \"warned\"\n");
+    let wrong = told(&[]);
+    assert!(
+        wrong.exits(1).out.contains("not how it should end"),
+        "{}",
+        wrong.out
+    );
+    write("[tasks.part-clean]\nsettings = { older-than = \"20d\" }\nends = \"done\"\n");
+    let one = told(&[]);
+    assert!(
+        one.exits(0).out.contains("done: 1 proposed, 0 refused"),
+        "{}",
+        one.out
+    );
+    // And what it is granted.
+    write("[tasks.part-clean.grant]\nstorage = { roots = [\"downloads\"] }\n");
+    let less = told(&[]);
+    assert!(less.exits(1).out.contains("denied: "), "{}", less.out);
+
+    write("[rots.a]\n");
+    told(&[]).exits(78).says(&["rots"]);
+    write("[tasks.other]\nends = \"done\"\n");
+    told(&[])
+        .exits(78)
+        .says(&["`other`", "the plugin has: part-clean"]);
+    write("[roots.odd]\n\"../out\" = {}\n");
+    told(&[]).exits(78).says(&["../out"]);
+    run(&component, &["--scenario", "missing.toml"])
+        .exits(78)
+        .says(&["missing.toml"]);
+}
+
+/// What the sensors say is the scenario's, whatever machine this is; and a run can be ended at a call.
+#[test]
+fn sensors_say_what_the_scenario_says_and_a_run_can_end_at_a_call() {
+    let node = Node::new(shared());
+    let (_, component) = built(&node, "loaded", "check");
+    let test = |more: &[&str]| keepwell(None, &[&["plugin", "test", &component], more].concat());
+    let quiet = test(&[]);
+    assert!(
+        quiet
+            .exits(0)
+            .out
+            .contains("done: load per core 0.10, at most 2"),
+        "{}",
+        quiet.out
+    );
+    let scenario = text(&node.scratch().join("busy.toml"));
+    std::fs::write(&scenario, "[metrics.cpu]\ncores = 8\nload-5 = 100\n").unwrap();
+    let busy = test(&["--scenario", &scenario]);
+    assert!(
+        busy.exits(0)
+            .out
+            .contains("warned: load per core 12.50, at most 2"),
+        "{}",
+        busy.out
+    );
+
+    for (end, ended) in [
+        ("out-of-fuel", "limited: "),
+        ("out-of-time", "limited: "),
+        ("cancelled", "cancelled: "),
+        ("denied", "denied: "),
+    ] {
+        let out = test(&["--fail", &format!("metrics.get-cpu={end}")]);
+        let line = format!("  call 1 metrics.get-cpu -> injected {end}: {ended}");
+        assert!(out.exits(0).out.contains(&line), "{}", out.out);
+    }
+}
+
+/// The injected call is counted over the look and the review after it.
+#[test]
+fn a_review_is_made_to_fail_too() {
+    let node = Node::new(shared());
+    let component = component(&node, "tune");
+    // Without its state, with which it would measure first.
+    let scenario = node.scratch().join("node.toml");
+    let grant = "[tasks.param-tune]\nsettings = { param = \"rehearsal\", values = [\"8\", \"16\"] }\n\
+         grant = { config-read = { params = [\"rehearsal\"] }, config-write = { params = [\"rehearsal\"] }, metrics = {} }\n";
+    std::fs::write(&scenario, grant).unwrap();
+    let args = ["plugin", "test", &component, "--scenario", &text(&scenario)];
+    let out = keepwell(
+        None,
+        &[&args[..], &["--apply", "--json", "--fail-each"]].concat(),
+    );
+    let task = &out.exits(0).json()[0];
+    assert_eq!(task["plan"]["applied"], 1, "{task}");
+    assert_eq!(
+        task["called"]["metrics.get-pressure"], 2,
+        "once in the look, once in the review"
+    );
+    let fails = task["fails"].as_array().unwrap();
+    assert_eq!(fails.len(), task["calls"]);
+    assert!(
+        fails
+            .iter()
+            .all(|fail| fail["reached"] == true && fail["crashed"] == false),
+        "{task}"
+    );
 }
 
 /// The program, watching; its lines as they come.

@@ -178,6 +178,37 @@ pub(crate) fn sources(dir: &Path, all: &mut Vec<PathBuf>) {
     }
 }
 
+/// Calls can be made to fail, and sensors to say what an author likes, where a plugin is rehearsed, and
+/// by nothing that a node does.
+#[test]
+fn only_a_rehearsal_makes_calls_fail() {
+    let mut all = vec![];
+    sources(&checkout().join("host"), &mut all);
+    for (words, rooms) in [
+        (
+            "Rehearsed::new(",
+            &[
+                "keepwell/src/pipeline/rehearsed.rs",
+                "keepwell/src/rehearsal/mod.rs",
+            ][..],
+        ),
+        (
+            "Rehearsal::new(",
+            &[
+                "keepwell/src/cli/plugin/dev.rs",
+                "keepwell/src/cli/plugin/test.rs",
+            ],
+        ),
+        (".rehearsed = ", &["keepwell/src/rehearsal/mod.rs"]),
+    ] {
+        let names = |path: &&PathBuf| std::fs::read_to_string(path).unwrap().contains(words);
+        let mut found: Vec<PathBuf> = all.iter().filter(names).cloned().collect();
+        found.sort();
+        let expected = rooms.iter().map(|room| checkout().join("host").join(room));
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{words}");
+    }
+}
+
 #[test]
 fn files_say_what_they_are_for_and_leave_nothing_undone() {
     let mut all = vec![];

@@ -9,12 +9,10 @@ use crate::new_node;
 use crate::node_dir::{NodeDir, write_file};
 use crate::plugins;
 use crate::show;
-use keepwell_bundle::{Against, PublicKey, Rule, Trust, TrustedKey};
-use keepwell_model::capability::Capability;
-use keepwell_model::grant::Tier;
+use keepwell_bundle::{Against, PublicKey, Trust};
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::state::Exit;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +97,7 @@ pub(super) fn init(global: &Global, args: &Args) -> Result<Exit> {
     let text = config_text(&name, args);
     config::parse_node(&dir.config_file(), &text)?;
     let (bundles, found) = find_bundles(args.bundles.as_deref())?;
-    let trust = trust(&bundles)?;
+    let trust = trust(bundles.as_deref())?;
     let mut opened = vec![];
     for file in &found {
         let bytes = plugins::read_bundle(file)?;
@@ -186,34 +184,20 @@ fn find_bundles(given: Option<&Path>) -> Result<(Option<PathBuf>, Vec<PathBuf>)>
 }
 
 /// The key that lies beside the bundles becomes the node's own: whoever gave the program gave both.
-fn trust(bundles: &Option<PathBuf>) -> Result<Trust> {
-    let mut trust = Trust::default();
-    if let Some(dir) = bundles {
-        let path = dir.join("publisher.pub");
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            Error::io("read", &path, &e).hint(
-                "it is the key that the bundles are signed with; `cargo xtask dist` makes both",
-            )
-        })?;
-        let public: PublicKey = text.trim().parse().map_err(|e| {
-            Error::config(format!("{}: {}", path.display(), crate::error::chain(&e)))
-        })?;
-        let key = TrustedKey {
-            public,
-            not_after_ms: None,
-            rule: Some(Rule {
-                tier: Tier::Own,
-                names: vec!["*".into()],
-                capabilities: Capability::ALL.to_vec(),
-                max: BTreeMap::new(),
-                require: vec![],
-            }),
-        };
-        trust
-            .add("bundled", key)
-            .map_err(|e| Error::config(e.to_string()))?;
-    }
-    Ok(trust)
+fn trust(bundles: Option<&Path>) -> Result<Trust> {
+    let Some(dir) = bundles else {
+        return Ok(Trust::default());
+    };
+    let path = dir.join("publisher.pub");
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        Error::io("read", &path, &e)
+            .hint("it is the key that the bundles are signed with; `cargo xtask dist` makes both")
+    })?;
+    let public: PublicKey = text
+        .trim()
+        .parse()
+        .map_err(|e| Error::config(format!("{}: {}", path.display(), crate::error::chain(&e))))?;
+    new_node::trusting("bundled", public)
 }
 
 fn node_name(args: &Args, path: &Path) -> String {

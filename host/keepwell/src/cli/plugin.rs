@@ -48,14 +48,14 @@ pub(crate) enum Verb {
         source: Option<String>,
     },
     /// Run the plugin's own tests, build it, and run each of its tasks in the real sandbox on a node made
-    /// for it: a folder with old and young files, a store with a broken shard, a parameter. Nothing is
-    /// applied there.
+    /// for each run: what `tests/node.toml` of the plugin says there is, or else a folder with old and young
+    /// files, a store with a broken shard, a parameter.
     #[command(
-        after_help = "A task may end in any way but a crash, whatever call fails: a panic or a limit makes the exit code 1.\n\nExamples:\n  keepwell plugin test tally --fail-each\n  keepwell plugin test tally --fail storage.walker.next:2=gone"
+        after_help = "A task may end in any way but a crash, whatever call fails: a panic or a limit makes the exit code 1, and\nso does a run without a failing call that ends other than the scenario says. 3: a call that should fail was\nnever made.\n\nExamples:\n  keepwell plugin test tally --fail-each\n  keepwell plugin test tally --fail storage.walker.next:2=gone\n  keepwell plugin test tally --apply --fail-each=cancelled"
     )]
     Test(test::Args),
     /// Build the plugin in DIR and try its tasks as `plugin test` does, and again whenever its source
-    /// changes, until Ctrl-C.
+    /// changes, until Ctrl-C, which exits with 0.
     #[command(after_help = "Example:\n  keepwell plugin dev tally --task load-check")]
     Dev(dev::Args),
     /// Verify a bundle, compile it in a limited process, install it. Another version of an installed

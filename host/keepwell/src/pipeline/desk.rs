@@ -123,7 +123,12 @@ impl<'a, 'b> Desk<'a, 'b> {
             Told::Checkpointed(state) => Event::Checkpointed {
                 state: data_encoding::BASE64.encode(&state),
             },
-            Told::Called { calls, more } => Event::Called { calls, more },
+            Told::Called { calls, more } => {
+                if let Some(rehearsed) = &self.node.rehearsed {
+                    rehearsed.count(&calls, more);
+                }
+                Event::Called { calls, more }
+            }
             Told::Refused {
                 function,
                 subject,
@@ -166,6 +171,10 @@ impl Broker for Desk<'_, '_> {
                 Err(Refusal::denied("`metrics` is not granted"))
             }
         };
+        let rehearsed = self.node.rehearsed.as_ref().filter(|_| self.grant.metrics);
+        if let Some(answer) = rehearsed.and_then(|it| it.readings.answer(&ask)) {
+            return answer;
+        }
         match ask {
             Ask::Rest => Answer::Rest(u64::try_from(self.ease.due().as_millis()).unwrap_or(0)),
             Ask::Cpu => Answer::Cpu(metrics(self.grant).and_then(|()| {

@@ -5,11 +5,10 @@ use super::own::Own;
 use super::plan_file::PlanWriter;
 use super::propose::Proposals;
 use super::run_log::{Halt, RunLog};
-use super::{Brake, Granted, Planned};
+use super::{Brake, Granted, Planned, Rehearsed};
 use crate::node::Node;
 use crate::worker;
 use keepwell_model::event::{Event, Usage};
-use keepwell_model::report::Report;
 use keepwell_model::state::RunState;
 use keepwell_model::words::{Failure, Summary, printable};
 use keepwell_sandbox::{Assignment, Ended, Entry, Launch, Outcome};
@@ -46,7 +45,7 @@ pub(super) fn look<'a>(
         .code
         .try_clone()
         .map_err(|e| Halt::end(RunState::Failed, e.to_string(), None))?;
-    let ended = launch(code, &assignment, &mut desk, brake)?;
+    let ended = launch(node, code, &assignment, &mut desk, brake)?;
     let (halted, proposals) = (desk.halted.take(), desk.proposals.take());
     let own = std::mem::take(&mut desk.own);
     // Also when the host itself ended the look, so that what it used is written down.
@@ -109,7 +108,7 @@ pub(super) fn review(
     };
     let assignment = assign(node, &granted, entry, None);
     let mut desk = Desk::new(node, &granted.grant, log, None, own, "review");
-    let ended = launch(granted.code, &assignment, &mut desk, brake)?;
+    let ended = launch(node, granted.code, &assignment, &mut desk, brake)?;
     if let Some(halt) = desk.halted.take() {
         return Err(halt);
     }
@@ -130,22 +129,13 @@ fn assign(
     let due = &granted.due;
     let settings = due.settings.clone();
     Assignment {
-        fail: node.fail.clone(),
+        fail: node.rehearsed.as_ref().and_then(Rehearsed::fail),
         ..Assignment::new(&granted.grant, entry, settings, due.now_ms, checkpoint)
     }
 }
 
-/// How a run's reason begins when its guest or its worker did not come to an end of their own.
-const TRAPPED: &str = "the task trapped: ";
-const DIED: &str = "the worker died: ";
-
-/// Whether a run ended other than by the task's own word: a panic, a limit, a dead worker.
-pub(crate) fn crashed(report: &Report) -> bool {
-    let reason = report.reason.as_deref().unwrap_or_default();
-    report.limit.is_some() || reason.starts_with(TRAPPED) || reason.starts_with(DIED)
-}
-
 fn launch(
+    node: &Node,
     code: std::fs::File,
     assignment: &Assignment,
     desk: &mut Desk<'_, '_>,
@@ -158,7 +148,11 @@ fn launch(
         code,
         assignment,
     };
-    Ok(keepwell_sandbox::look(launch, desk, brake.flag()))
+    let ended = keepwell_sandbox::look(launch, desk, brake.flag());
+    if let Some(rehearsed) = &node.rehearsed {
+        rehearsed.ended(&ended.outcome);
+    }
+    Ok(ended)
 }
 
 /// What the worker's end means for the run.
@@ -181,13 +175,15 @@ fn conclude(
         Outcome::Failed(Failure::Permanent(why)) => failed(printable(&why, 4096)),
         Outcome::Failed(Failure::Refused(refusal)) => Err(refusal.into()),
         Outcome::Limited { limit, detail } => Err(Halt::limited(limit, detail)),
-        Outcome::Trapped { message } => failed(format!("{TRAPPED}{}", printable(&message, 4096))),
+        Outcome::Trapped { message } => {
+            failed(format!("the task trapped: {}", printable(&message, 4096)))
+        }
         Outcome::Cancelled => Err(brake.stop("looking").map_or_else(
             || Halt::end(RunState::Cancelled, "the worker was cancelled", None),
             |stop| Halt::end(stop.state, stop.why, stop.hint),
         )),
         Outcome::Died { detail } => {
-            let why = format!("{DIED}{}", printable(&detail, 4096));
+            let why = format!("the worker died: {}", printable(&detail, 4096));
             // Before its walls stand nothing of the guest has run: then it is this machine's doing.
             if log.report().walls.is_none() {
                 return Err(Halt::end(RunState::Failed, why, None));

@@ -31,24 +31,17 @@ pub(super) fn repo(format: Format, verb: &Verb) -> Result<Exit> {
             );
             Ok(wrote(format, &value, text))
         }
-        Verb::Add {
-            dir,
-            files,
-            keys,
-            lifetimes,
-        } => {
-            let added = edit(dir, &keys.key, *lifetimes, |desk| desk.add(files))?;
+        Verb::Add(it) => {
+            let added = edit(&it.dir, &it.keys.key, it.lifetimes, |desk| {
+                desk.add(&it.files)
+            })?;
             Ok(show::rows(format, &added, |offer| {
                 format!("added {}", line(offer))
             }))
         }
-        Verb::Endorse {
-            dir,
-            files,
-            keys,
-            lifetimes,
-        } => {
-            let endorsed = edit(dir, &keys.key, *lifetimes, |desk| desk.endorse(files))?;
+        Verb::Endorse(it) => {
+            let change = |desk: &mut Desk| desk.endorse(&it.files);
+            let endorsed = edit(&it.dir, &it.keys.key, it.lifetimes, change)?;
             Ok(show::rows(format, &endorsed, |offer| {
                 format!("endorsed {}", line(offer))
             }))

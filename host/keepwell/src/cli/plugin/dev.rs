@@ -4,8 +4,9 @@ use super::make;
 use super::test::{Ended, chosen};
 use crate::cli::{Global, parse_setting};
 use crate::error::{Error, Result};
-use crate::rehearsal::Rehearsal;
+use crate::rehearsal::{Rehearsal, Scenario};
 use crate::show::{self, Format};
+use keepwell_model::event::Mode;
 use keepwell_model::manifest::Manifest;
 use keepwell_model::state::Exit;
 use keepwell_model::units::Bytes;
@@ -24,6 +25,8 @@ const FILES_MAX: usize = 10_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The plugin's folder. What it depends on elsewhere is not watched.
+    #[arg(default_value = ".")]
     dir: PathBuf,
     /// Only this task.
     #[arg(long, value_name = "NAME")]
@@ -31,6 +34,9 @@ pub(crate) struct Args {
     /// Set a setting for these runs.
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, serde_json::Value)>,
+    /// What there is on the node. Default: `tests/node.toml` in DIR, if it is there.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
     /// Build and try once, then end.
     #[arg(long)]
     once: bool,
@@ -113,11 +119,12 @@ fn round(args: &Args, before: Option<&Round>) -> Result<Round> {
     let built = make(&args.dir, None, None)?;
     let build_ms = began.elapsed().as_millis();
     let component = std::fs::read(&built.out).map_err(|e| Error::io("read", &built.out, &e))?;
-    let mut rehearsal = Rehearsal::new(&component, &built.manifest)?;
+    let scenario = Scenario::find(args.scenario.as_deref(), &args.dir)?;
+    let rehearsal = Rehearsal::new(&component, &built.manifest, scenario)?;
     let mut tasks = vec![];
     for task in chosen(&rehearsal, args.task.as_deref())? {
         let began = Instant::now();
-        let ended = Ended::of(&rehearsal.run(&task, &args.set, None)?);
+        let ended = Ended::of(&rehearsal.run(&task, &args.set, None, Mode::Plan)?);
         let ms = began.elapsed().as_millis();
         tasks.push(Task { task, ended, ms });
     }
@@ -180,7 +187,12 @@ fn look(dir: &Path) -> Result<Seen> {
     let mut seen = vec![];
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|e| Error::io("read", &folder, &e))?;
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            // Gone since it was listed; the folder above says so the next time.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && folder != dir => continue,
+            Err(e) => return Err(Error::io("read", &folder, &e)),
+        };
         for entry in entries.filter_map(std::result::Result::ok) {
             let name = entry.file_name();
             let name = name.to_string_lossy();

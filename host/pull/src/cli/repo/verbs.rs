@@ -27,28 +27,12 @@ pub(crate) enum Verb {
     #[command(
         after_help = "Example:\n  keepwell-pull repo add plugins tally-0.1.0.kwb --key root.key --key online.key"
     )]
-    Add {
-        dir: PathBuf,
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        #[command(flatten)]
-        keys: KeyFiles,
-        #[command(flatten)]
-        lifetimes: Lifetimes,
-    },
+    Add(Files),
     /// Add endorsements (`FILE.kwe`) of bundles that are offered, whoever offers them.
     #[command(
         after_help = "Example:\n  keepwell-pull repo endorse plugins acme-tally-0.1.0.kwe --key root.key --key online.key"
     )]
-    Endorse {
-        dir: PathBuf,
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        #[command(flatten)]
-        keys: KeyFiles,
-        #[command(flatten)]
-        lifetimes: Lifetimes,
-    },
+    Endorse(Files),
     /// Sign a list of bundles in DIR, as a publisher, for a repository's owner to take over.
     #[command(
         after_help = "Example:\n  keepwell-pull repo offer outgoing acme-tally-0.1.0.kwb --publisher acme --key acme.key"
@@ -153,6 +137,18 @@ pub(crate) enum Verb {
         #[command(flatten)]
         reading: Reading,
     },
+}
+
+/// Files for the owner's own list.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Files {
+    pub(super) dir: PathBuf,
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) keys: KeyFiles,
+    #[command(flatten)]
+    pub(super) lifetimes: Lifetimes,
 }
 
 #[derive(Debug, clap::Args)]
