@@ -3,10 +3,17 @@
 use crate::error::{Error, Result};
 use keepwell_model::state::Exit;
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, test_kill_process};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A child that was about to become another program when its parent was killed holds the parent's lock until
+/// it is one: so long it may take on a machine that has much to do.
+const LET_GO: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Paths of a node directory.
 #[derive(Debug, Clone)]
@@ -141,27 +148,22 @@ impl NodeDir {
             .map_err(|e| {
                 Error::io("open", &path, &e).hint("`keepwell init DIR` makes a node directory")
             })?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut holder = String::new();
-                // Who holds it is only talk: if it cannot be read, the sentence is shorter.
-                let _ = std::io::Read::by_ref(&mut file)
-                    .take(64)
-                    .read_to_string(&mut holder);
-                let who = holder.trim();
-                let by = if who.is_empty() {
-                    String::new()
-                } else {
-                    format!(" by process {who}")
-                };
+        let since = Instant::now();
+        while let Err(e) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if e != rustix::io::Errno::WOULDBLOCK {
+                return Err(Error::io("lock", &path, &e.into()));
+            }
+            let holder = holder(&mut file);
+            if !holder.is_some_and(is_dead) || since.elapsed() > LET_GO {
+                let by = holder.map(|pid| format!(" by process {pid}"));
                 return Err(Error::not_now(format!(
-                    "the node directory {} is held{by}",
-                    self.path.display()
+                    "the node directory {} is held{}",
+                    self.path.display(),
+                    by.unwrap_or_default()
                 ))
                 .hint("another run is under way; try again when it is done"));
             }
-            Err(e) => return Err(Error::io("lock", &path, &e.into())),
+            std::thread::sleep(LOOK_AGAIN);
         }
         let write = |file: &mut File| -> std::io::Result<()> {
             file.set_len(0)?;
@@ -171,6 +173,18 @@ impl NodeDir {
         write(&mut file).map_err(|e| Error::io("write", &path, &e))?;
         Ok(NodeLock { _file: file })
     }
+}
+
+/// Who holds the lock, as far as it said so. That is only talk: the lock decides.
+fn holder(file: &mut File) -> Option<Pid> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(64).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok().and_then(Pid::from_raw)
+}
+
+fn is_dead(pid: Pid) -> bool {
+    test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
 }
 
 /// A socket's address through an open handle on its directory: an address holds 108 bytes, a path
@@ -290,5 +304,39 @@ mod tests {
         }
         std::fs::write(dir.path().join("keepwell.toml"), "").unwrap();
         assert!(NodeDir::new(dir.path()).must_exist().is_ok());
+    }
+
+    /// A lock that is held, by whoever the file says that it is.
+    fn held(by: Pid) -> (tempfile::TempDir, NodeDir, File) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = NodeDir::new(folder.path().join("node"));
+        dir.create().unwrap();
+        let path = dir.state().join("lock");
+        std::fs::write(&path, format!("{}\n", by.as_raw_nonzero())).unwrap();
+        let file = File::open(path).unwrap();
+        flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        (folder, dir, file)
+    }
+
+    #[test]
+    fn what_a_killed_process_held_is_waited_for_and_what_a_living_one_holds_is_not() {
+        // More than any kernel gives out.
+        let dead = Pid::from_raw(i32::MAX).unwrap();
+        let (_folder, dir, file) = held(dead);
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(file);
+        });
+        drop(dir.lock().unwrap());
+        child.join().unwrap();
+
+        let (_folder, dir, _file) = held(rustix::process::getpid());
+        let since = Instant::now();
+        let refused = dir.lock().unwrap_err();
+        assert!(
+            refused.message.contains("is held by process"),
+            "{refused:?}"
+        );
+        assert!(since.elapsed() < LET_GO);
     }
 }

@@ -13,7 +13,8 @@ pub struct StoreConfig {
     /// Only with `kind = "cas"`: where shards lie and how their names are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<CasLayout>,
-    /// Only with `kind = "sha256sums"`: the list, relative to the store. Default `SHA256SUMS`.
+    /// Only with `kind = "sha256sums"` and `"shard-table"`: the list, relative to the store. Default
+    /// `SHA256SUMS` and `shards.csv`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<String>,
 }
@@ -23,12 +24,30 @@ pub struct StoreConfig {
 pub enum StoreKind {
     /// restic and rustic repositories: `data/{h:2}/{h}`, SHA-256 of the file.
     Restic,
+    /// Borg 1: segments whose entries have CRC-32s.
+    Borg1,
+    /// Borg 2: `packs/{h:2}/{h}`, SHA-256 of the file.
+    Borg2,
     /// OCI image layout: `blobs/sha256/{h}`; what `index.json` reaches must be there.
     Oci,
+    /// git: loose objects as below, and packs, which end with the digest of what they hold.
+    Git,
     /// git loose objects: `{h:2}/{h}`, SHA-1 of the inflated object.
     GitLoose,
+    /// ostree: commits and directories, SHA-256 of the file. Not the files of a tree.
+    OstreeMeta,
+    /// casync and desync chunks: `{h:4}/{h}.cacnk`, SHA-512/256 of the expanded chunk.
+    Casync,
+    /// kubo's `blocks`: the multihash of a block in base 32.
+    Flatfs,
+    /// Garage's data: `{h:2}/{h:2..4}/{h}`, the first half of BLAKE2b-512 of the expanded block.
+    Garage,
     /// Files listed in a `SHA256SUMS`.
     Sha256sums,
+    /// Files listed in a table, `shards.csv` or another, as CSV or JSON.
+    ShardTable,
+    /// BagIt bags: files listed in `manifest-sha512.txt`, `-sha256` or `-sha1`.
+    Bagit,
     /// Keepwell's own: `docs/NATIVE-STORE.md`.
     Native,
     /// Any other store whose file names are digests, described by `layout`.
@@ -36,12 +55,39 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
+    pub const ALL: [Self; 15] = [
+        Self::Restic,
+        Self::Borg1,
+        Self::Borg2,
+        Self::Oci,
+        Self::Git,
+        Self::GitLoose,
+        Self::OstreeMeta,
+        Self::Casync,
+        Self::Flatfs,
+        Self::Garage,
+        Self::Sha256sums,
+        Self::ShardTable,
+        Self::Bagit,
+        Self::Native,
+        Self::Cas,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Restic => "restic",
+            Self::Borg1 => "borg1",
+            Self::Borg2 => "borg2",
             Self::Oci => "oci",
+            Self::Git => "git",
             Self::GitLoose => "git-loose",
+            Self::OstreeMeta => "ostree-meta",
+            Self::Casync => "casync",
+            Self::Flatfs => "flatfs",
+            Self::Garage => "garage",
             Self::Sha256sums => "sha256sums",
+            Self::ShardTable => "shard-table",
+            Self::Bagit => "bagit",
             Self::Native => "native",
             Self::Cas => "cas",
         }
@@ -92,6 +138,8 @@ pub enum DigestKind {
     Sha1,
     /// SHA-512/256.
     Sha512_256,
+    /// The first 32 bytes of SHA-512.
+    Sha512Truncated,
     /// BLAKE2b with 32 bytes of output.
     Blake2b256,
     /// The first 32 bytes of BLAKE2b-512.

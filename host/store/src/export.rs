@@ -50,9 +50,9 @@ pub struct Exported {
 impl Store {
     /// All objects by their manifests, and what is wrong with manifests that are none.
     pub fn objects(&self) -> Result<(Vec<Listed>, Vec<Error>)> {
-        let (manifests, wrong) = self.manifests()?;
+        let manifests = self.manifests()?;
         let mut all: Vec<Listed> = vec![];
-        for group in manifests {
+        for group in manifests.all {
             match all.last_mut().filter(|it| it.object == group.object) {
                 Some(listed) => listed.groups.push(group),
                 None => all.push(Listed {
@@ -62,7 +62,8 @@ impl Store {
             }
         }
         all.sort_by(|a, b| a.object.name.cmp(&b.object.name));
-        Ok((all, wrong))
+        let wrong = manifests.wrong.into_iter().map(|(_, e)| e);
+        Ok((all, wrong.collect()))
     }
 
     /// The object of that name or id.

@@ -8,6 +8,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use keepwell_bundle::PublicKey;
 use serde::{Deserialize, Serialize};
 use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 const NAME: &str = "keepwell-native";
@@ -24,6 +25,8 @@ const FORMAT_MAX_BYTES: u64 = 64 << 10;
 /// A shard's payload: more makes fewer files, less loses less at once.
 pub const SHARD_BYTES: usize = 4 << 20;
 pub(crate) const SHARD_MAX_BYTES: usize = 64 << 20;
+/// All payloads of a group, which is held in memory while it is made and read.
+const GROUP_MAX_BYTES: usize = 1 << 30;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -58,11 +61,7 @@ impl Store {
         shard_bytes: usize,
         signer: &PublicKey,
     ) -> Result<Self> {
-        if !(2..=SHARD_MAX_BYTES).contains(&shard_bytes) || !shard_bytes.is_multiple_of(2) {
-            return Err(Error::Limit(format!(
-                "a shard has an even number of bytes, 2 to {SHARD_MAX_BYTES}, not {shard_bytes}"
-            )));
-        }
+        fits(shard_bytes, scheme).map_err(Error::Limit)?;
         std::fs::create_dir_all(path).map_err(Error::io("create", path))?;
         let mut there = std::fs::read_dir(path).map_err(Error::io("read", path))?;
         if there.next().is_some() {
@@ -96,14 +95,26 @@ impl Store {
 
     /// Opens one, if the folder is one and says so in both places.
     pub fn open(path: &Path) -> Result<Self> {
+        let dir = open(path).map_err(|e| match e {
+            Error::Io { source, .. } => Error::NoStore {
+                path: path.to_owned(),
+                why: source.to_string(),
+            },
+            other => other,
+        })?;
+        Self::in_dir(dir, path)
+    }
+
+    /// The same of a folder that is open already; messages call it `path`.
+    pub fn within(dir: OwnedFd, path: &Path) -> Result<Self> {
+        Self::in_dir(Dir::from_std_file(dir.into()), path)
+    }
+
+    fn in_dir(dir: Dir, path: &Path) -> Result<Self> {
         let none = |why: String| Error::NoStore {
             path: path.to_owned(),
             why,
         };
-        let dir = open(path).map_err(|e| match e {
-            Error::Io { source, .. } => none(source.to_string()),
-            other => other,
-        })?;
         let text = |name: &str| read(&dir, name).map_err(|e| none(format!("its `{name}`: {e}")));
         let format: Format = serde_json::from_str(&text(FORMAT)?)
             .map_err(|e| none(format!("its `{FORMAT}`: {e}")))?;
@@ -117,12 +128,7 @@ impl Store {
         if marker.trim() != format.store.to_string() {
             return Err(none("its marker is that of another store".to_owned()));
         }
-        if !(2..=SHARD_MAX_BYTES).contains(&format.shard_bytes) {
-            return Err(none(format!(
-                "its shards have {} bytes",
-                format.shard_bytes
-            )));
-        }
+        fits(format.shard_bytes, format.scheme).map_err(none)?;
         let signers = format.signers.iter().map(|key| key.parse());
         let signers: std::result::Result<Vec<PublicKey>, _> = signers.collect();
         let signers = signers.map_err(|e| none(format!("a signer of its `{FORMAT}`: {e}")))?;
@@ -156,6 +162,17 @@ impl Store {
 
     /// Makes a file durable under its name, whole or not at all.
     pub(crate) fn put(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+        self.put_after(folder, name, bytes, || Ok(()))
+    }
+
+    /// The same, and does something else between its being there and its having its name.
+    pub(crate) fn put_after(
+        &self,
+        folder: &Path,
+        name: &str,
+        bytes: &[u8],
+        first: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let temporary = Path::new(TMP).join(Id::random()?.to_string());
         let temporary = temporary.to_string_lossy();
         let place = folder.join(name);
@@ -164,6 +181,7 @@ impl Store {
             self.dir
                 .create_dir_all(folder)
                 .map_err(Error::io("create", &self.path.join(folder)))?;
+            first()?;
             self.dir
                 .rename(&*temporary, &self.dir, &place)
                 .map_err(Error::io("name", &self.path.join(&place)))
@@ -203,6 +221,26 @@ fn write_new(dir: &Dir, path: &Path, name: &str, bytes: &[u8], mode: u32) -> Res
 fn read(dir: &Dir, name: &str) -> std::io::Result<String> {
     let mut text = String::new();
     let file = dir.open(name)?;
-    file.take(FORMAT_MAX_BYTES).read_to_string(&mut text)?;
+    file.take(FORMAT_MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FORMAT_MAX_BYTES {
+        return Err(std::io::Error::other("it is too long"));
+    }
     Ok(text)
+}
+
+/// Whether shards may have so many bytes, and as many of them as the scheme says.
+fn fits(shard_bytes: usize, scheme: Scheme) -> std::result::Result<(), String> {
+    if !(2..=SHARD_MAX_BYTES).contains(&shard_bytes) || !shard_bytes.is_multiple_of(2) {
+        return Err(format!(
+            "a shard has an even number of bytes, 2 to {SHARD_MAX_BYTES}, not {shard_bytes}"
+        ));
+    }
+    let group = shard_bytes * scheme.shards();
+    if group > GROUP_MAX_BYTES {
+        return Err(format!(
+            "a group of {scheme} has {group} bytes then, and {GROUP_MAX_BYTES} is the most that is held in \
+             memory"
+        ));
+    }
+    Ok(())
 }

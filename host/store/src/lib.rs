@@ -25,7 +25,7 @@ pub use export::{Exported, Listed};
 pub use format::{SHARD_BYTES, Store};
 pub use header::{HEADER_BYTES, Header};
 pub use import::{Imported, Importer};
-pub use manifest::{Manifest, Member, Object, ObjectKind, Signer};
+pub use manifest::{Manifest, Manifests, Member, Object, ObjectKind, Signer};
 pub use repair::{Loss, Repaired};
 pub use scheme::{SHARDS_MAX, Scheme};
 pub use sum::{Hash, Id, Sum};

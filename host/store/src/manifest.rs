@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::format::{GROUPS, Store};
 use crate::scheme::Scheme;
+use crate::shards;
 use crate::sum::{Id, Sum};
 use data_encoding::BASE64;
 use keepwell_bundle::{PublicKey, SecretKey};
@@ -90,6 +91,21 @@ struct Signed {
     signature: String,
 }
 
+/// What a store's manifests say.
+#[derive(Debug)]
+pub struct Manifests {
+    pub all: Vec<Manifest>,
+    /// Files in a manifest's place that are none, and why.
+    pub wrong: Vec<(PathBuf, Error)>,
+}
+
+impl Member {
+    /// Where its file lies in the store.
+    pub fn place(&self) -> PathBuf {
+        shards::place(&self.digest)
+    }
+}
+
 impl Manifest {
     pub(crate) const VERSION: u32 = VERSION;
 
@@ -171,9 +187,8 @@ impl Store {
         self.sync(&folder)
     }
 
-    /// All groups, in the order of objects and offsets, and what is wrong with the manifests that
-    /// are none.
-    pub fn manifests(&self) -> Result<(Vec<Manifest>, Vec<Error>)> {
+    /// All groups, in the order of objects and offsets.
+    pub fn manifests(&self) -> Result<Manifests> {
         let (mut all, mut wrong) = (vec![], vec![]);
         for folder in self.names(Path::new(GROUPS))? {
             for name in self.names(&folder)? {
@@ -183,13 +198,16 @@ impl Store {
                     Ok(manifest) if *file == *format!("{}.json", manifest.group) => {
                         all.push(manifest);
                     }
-                    Ok(_) => wrong.push(Error::damaged(what, "it is of another group")),
-                    Err(e) => wrong.push(e),
+                    Ok(_) => {
+                        let why = "it is of another group";
+                        wrong.push((name, Error::damaged(what, why)));
+                    }
+                    Err(e) => wrong.push((name, e)),
                 }
             }
         }
         all.sort_by_key(|m| (m.object.id, m.offset, m.group));
-        Ok((all, wrong))
+        Ok(Manifests { all, wrong })
     }
 
     fn manifest(&self, place: &Path, what: &str) -> Result<Manifest> {

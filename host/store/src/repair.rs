@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::format::{QUARANTINE, Store};
 use crate::manifest::Manifest;
 use crate::shards;
-use crate::survey::Group;
+use crate::survey::{Group, Survey};
 use keepwell_model::store::State;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// A group that has fewer good shards than it takes. Nothing of it was touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +63,36 @@ impl Store {
                     &format!("shard {} comes out other than it was", shard.index),
                 ));
             }
-            self.set_aside(&shards::place(&shard.digest), *state, now_ms)?;
             let folder = shards::folder(&shard.digest);
-            self.put(&folder, &shards::name(&shard.digest), &file)?;
+            let name = shards::name(&shard.digest);
+            // The new one is on the disk before the old one leaves its place.
+            let aside = || self.set_aside(&folder.join(&name), *state, now_ms);
+            self.put_after(&folder, &name, &file, aside)?;
             self.sync(&folder)?;
         }
         Ok(Repaired::Whole { made: bad.len() })
+    }
+
+    /// What no manifest names and was last changed before then.
+    pub fn unnamed_before(&self, survey: &Survey, before_ms: u64) -> Result<Vec<PathBuf>> {
+        let mut old = vec![];
+        for place in &survey.extra {
+            let changed = || self.dir.symlink_metadata(place)?.modified();
+            let changed = changed().map_err(Error::io("look at", &self.at(place)))?;
+            let since = changed.into_std().duration_since(SystemTime::UNIX_EPOCH);
+            // Before the epoch is long ago.
+            let since = since.unwrap_or_default();
+            if since.as_millis() < u128::from(before_ms) {
+                old.push(place.clone());
+            }
+        }
+        Ok(old)
+    }
+
+    /// Moves what no manifest names to the quarantine.
+    pub fn retire(&self, place: &Path, now_ms: u64) -> Result<()> {
+        self.set_aside(place, State::Extra, now_ms)?;
+        self.sync(place.parent().unwrap_or(place))
     }
 
     /// Moves what lies at a shard's place to the quarantine, whatever it is.

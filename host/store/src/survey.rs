@@ -40,7 +40,27 @@ pub struct Survey {
     pub wrong: Vec<Error>,
 }
 
+/// Of all shards, more than these are an outbreak, and fewer than so many are none.
+const OUTBREAK_PERCENT: u64 = 5;
+const OUTBREAK_LEAST: u64 = 10;
+
 impl Survey {
+    /// Shards that are not as they must be.
+    pub fn bad(&self) -> u64 {
+        let bad = |state: &State| !matches!(state, State::Ok | State::Unverifiable);
+        self.states
+            .iter()
+            .filter(|(s, _)| bad(s))
+            .map(|(_, n)| n)
+            .sum()
+    }
+
+    /// Whether so many are bad that it is no shard's own misfortune, and what is written now may be the next.
+    pub fn is_outbreak(&self) -> bool {
+        let all: u64 = self.states.values().sum();
+        self.bad() >= OUTBREAK_LEAST && self.bad() * 100 > all * OUTBREAK_PERCENT
+    }
+
     /// Groups that cannot be read any more.
     pub fn lost(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().filter(|g| g.spare().is_none())

@@ -404,8 +404,6 @@ fn an_import_that_ends_early_leaves_nothing() {
     scene.import("object", &some_bytes(10));
     let twice = Importer::new(&scene.store, "object", ObjectKind::File);
     assert!(matches!(twice, Err(Error::Taken(_))));
-    let odd = Importer::new(&scene.store, "a\nb", ObjectKind::File);
-    assert!(matches!(odd, Err(Error::Limit(_))));
 }
 
 #[test]
@@ -440,6 +438,56 @@ fn a_folder_without_its_marker_is_no_store() {
     let key = scene.key.public();
     let full = Store::create(&path, Hash::Blake3, Scheme::default(), 64, &key);
     assert!(matches!(full, Err(Error::NotEmpty { .. })));
-    let odd = Store::create(&scene.at("odd"), Hash::Blake3, Scheme::default(), 63, &key);
-    assert!(matches!(odd, Err(Error::Limit(_))));
+}
+
+#[test]
+fn what_is_longer_than_its_limit_is_refused() {
+    let scene = Scene::new("4+2");
+    let named = |name: &str| Importer::new(&scene.store, name, ObjectKind::File);
+    assert!(named(&"n".repeat(255)).is_ok());
+    for odd in ["".to_owned(), "n".repeat(256), "a\nb".to_owned()] {
+        assert!(matches!(named(&odd), Err(Error::Limit(_))), "{odd}");
+    }
+    let key = scene.key.public();
+    let shards_of = |bytes: usize, scheme: &str| {
+        let (path, scheme) = (
+            scene.at(&format!("{bytes}-{scheme}")),
+            scheme.parse().unwrap(),
+        );
+        let made = Store::create(&path, Hash::Blake3, scheme, bytes, &key);
+        // What is refused leaves no folder.
+        assert_eq!(path.exists(), made.is_ok());
+        made
+    };
+    let most = 64 << 20;
+    for (bytes, scheme) in [(2, "4+2"), (most, "4+2"), (most, "12+4")] {
+        assert!(shards_of(bytes, scheme).is_ok(), "{bytes} {scheme}");
+    }
+    for (bytes, scheme) in [(0, "4+2"), (63, "4+2"), (most + 2, "4+2"), (most, "13+4")] {
+        let refused = shards_of(bytes, scheme);
+        assert!(matches!(refused, Err(Error::Limit(_))), "{bytes} {scheme}");
+    }
+
+    // What somebody made longer afterwards is not read to its end.
+    let format = scene.at("store/format.json");
+    let text = std::fs::read_to_string(&format).unwrap();
+    writable(&format);
+    std::fs::write(
+        &format,
+        text.replace("\"4+2\"", "\"100+28\"")
+            .replace(": 64", ": 33554432"),
+    )
+    .unwrap();
+    let large = Store::open(&scene.at("store")).unwrap_err();
+    assert!(large.to_string().contains("held in memory"), "{large}");
+    std::fs::write(&format, text + &" ".repeat(64 << 10)).unwrap();
+    let long = Store::open(&scene.at("store")).unwrap_err();
+    assert!(long.to_string().contains("too long"), "{long}");
+
+    scene.import("object", &some_bytes(100));
+    let (manifest, text) = files(&scene.at("store/groups")).pop_first().unwrap();
+    writable(&manifest);
+    std::fs::write(&manifest, [vec![b' '; 256 << 10], text].concat()).unwrap();
+    let wrong = scene.verified().wrong;
+    assert!(wrong[0].to_string().contains("too long"), "{wrong:?}");
 }

@@ -105,6 +105,7 @@ const VERBS: &[(&str, Needs)] = &[
     ("store create new --key key", Needs::Nothing),
     ("store import new file --key key", Needs::Nothing),
     ("store export new object to", Needs::Nothing),
+    ("store repair new", Needs::Nothing),
     ("daemon", Needs::Write),
     ("findings", Needs::Read),
     ("measure list", Needs::Read),

@@ -3,6 +3,7 @@
 
 use crate::harness::{Node, Output, checkout, keepwell, pull, shared};
 use crate::transcripts::verbs;
+use keepwell_model::store::{State, StoreKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -260,6 +261,26 @@ fn the_runbook_counts_what_it_lists() {
         let (state, place) = (row[3].as_str(), row[4].as_str());
         assert!(STATES.contains(&state), "{row:?}");
         assert_eq!(state == "not yet", place.is_empty(), "{row:?}");
+    }
+}
+
+/// A row for each kind of store, and for each verdict on a shard.
+#[test]
+fn every_kind_of_store_is_documented() {
+    let page = std::fs::read_to_string(checkout().join("docs/STORES.md")).unwrap();
+    let rows: Vec<Vec<String>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| inline_code(line.split('|').nth(1).unwrap()))
+        .collect();
+    let kinds = StoreKind::ALL.map(StoreKind::as_str);
+    for name in kinds.into_iter().chain(State::ALL.map(State::as_str)) {
+        let rows = rows.iter().flatten().filter(|row| *row == name);
+        assert_eq!(
+            rows.count(),
+            1,
+            "`{name}` has no row in STORES.md, or more than one"
+        );
     }
 }
 

@@ -66,8 +66,32 @@ impl Scene {
 
     /// All files of shards, in order.
     fn shards(&self) -> Vec<PathBuf> {
+        self.files("store/shards")
+    }
+
+    fn manifests(&self) -> Vec<PathBuf> {
+        self.files("store/groups")
+    }
+
+    /// The shards of one of the groups, by their index.
+    fn of_group(&self, group: usize) -> Vec<PathBuf> {
+        let text = std::fs::read(&self.manifests()[group]).unwrap();
+        let signed: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let shards = signed["manifest"]["shards"].as_array().unwrap();
+        let names = shards.iter().map(|shard| {
+            let digest = shard["digest"].as_str().unwrap();
+            let hex = digest.split(':').next_back().unwrap().to_owned();
+            self.shards()
+                .into_iter()
+                .find(|path| path.to_str().unwrap().contains(&hex))
+                .unwrap_or_else(|| self.at(&hex))
+        });
+        names.collect()
+    }
+
+    fn files(&self, below: &str) -> Vec<PathBuf> {
         let mut all = vec![];
-        let mut folders = vec![self.at("store/shards")];
+        let mut folders = vec![self.at(below)];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -231,6 +255,144 @@ fn a_full_disk_ends_an_import_without_a_trace() {
     drop(small);
 }
 
+/// What was bad is made anew and moved aside; what is lost is said and not touched.
+#[test]
+fn a_repair_makes_good_what_it_can_and_touches_nothing_else() {
+    let _turn = shared();
+    let scene = Scene::new("blake3");
+    std::fs::write(scene.at("file"), some_bytes(30_000)).unwrap();
+    scene.import("file").exits(0);
+    let whole = scene.store(&["repair", "store"]);
+    assert!(whole.exits(0).out.contains("15 shards, nothing to repair"));
+    let all = scene.shards();
+    flip(&all[3]);
+    let bad = std::fs::read(&all[3]).unwrap();
+    std::fs::remove_file(&all[4]).unwrap();
+
+    let dry = scene.store(&["repair", "store", "--dry-run", "--json"]);
+    let dry = dry.exits(0).json();
+    assert_eq!(
+        (&dry["dry-run"], &dry["bad-shards"]),
+        (&true.into(), &2.into())
+    );
+    assert_eq!(
+        (scene.shards().len(), std::fs::read(&all[3]).unwrap()),
+        (14, bad.clone())
+    );
+    let done = scene.store(&["repair", "store"]);
+    let words = "2 of 2 bad shards made anew, 0 groups lost";
+    assert!(done.exits(0).out.contains(words), "{}", done.out);
+    assert_eq!(scene.shards(), all);
+    scene.store(&["status", "store", "--verify"]).exits(0);
+    let aside: Vec<PathBuf> = std::fs::read_dir(scene.at("store/quarantine"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join(all[3].file_name().unwrap()))
+        .collect();
+    let [aside] = aside.as_slice() else {
+        panic!("{aside:?}");
+    };
+    assert_eq!(std::fs::read(aside).unwrap(), bad);
+
+    // One group is lost, and another is repaired all the same.
+    let groups = scene.store(&["status", "store", "--json"]).exits(0).json();
+    assert_eq!(groups["objects"][0]["groups"], 3);
+    let of = |group: usize| scene.of_group(group);
+    for shard in &of(0)[..3] {
+        std::fs::remove_file(shard).unwrap();
+    }
+    flip(&of(1)[0]);
+    let left: Vec<Vec<u8>> = of(0)[3..]
+        .iter()
+        .map(|it| std::fs::read(it).unwrap())
+        .collect();
+    let done = scene.store(&["repair", "store", "--json"]).exits(1).json();
+    let lost = &done["lost"][0];
+    assert_eq!((&lost["good"], &lost["needed"]), (&2.into(), &3.into()));
+    assert_eq!(done["repaired"].as_array().unwrap().len(), 1);
+    let still: Vec<Vec<u8>> = of(0)[3..]
+        .iter()
+        .map(|it| std::fs::read(it).unwrap())
+        .collect();
+    assert_eq!(still, left);
+}
+
+/// Where so many are bad at once, whatever is written now may be the next.
+#[test]
+fn an_outbreak_is_repaired_only_when_somebody_says_so() {
+    let _turn = shared();
+    let scene = Scene::new("blake3");
+    std::fs::write(scene.at("file"), some_bytes(12_000 * 10)).unwrap();
+    scene.import("file").exits(0);
+    assert_eq!(scene.shards().len(), 50);
+    for group in 0..9 {
+        flip(&scene.of_group(group)[0]);
+    }
+    let dry = scene.store(&["repair", "store", "--dry-run"]);
+    assert!(
+        !dry.exits(0).out.contains("to blame"),
+        "nine are no outbreak yet"
+    );
+    flip(&scene.of_group(9)[0]);
+    let before = scene.shards();
+    scene
+        .store(&["repair", "store"])
+        .exits(4)
+        .says(&["10 of 50 shards are bad", "--outbreak"]);
+    assert_eq!(scene.shards(), before);
+    assert_eq!(
+        std::fs::read_dir(scene.at("store/quarantine"))
+            .unwrap()
+            .count(),
+        0
+    );
+    let done = scene.store(&["repair", "store", "--outbreak"]);
+    assert!(
+        done.exits(0).out.contains("10 of 10 bad shards made anew"),
+        "{}",
+        done.out
+    );
+    scene.store(&["status", "store", "--verify"]).exits(0);
+}
+
+/// A killed import names nothing; what it left is moved aside when somebody asks for that, and never when
+/// it may belong to a manifest that is damaged or gone.
+#[test]
+fn what_no_manifest_names_is_moved_aside_when_it_is_old() {
+    let _turn = shared();
+    let scene = Scene::new("blake3");
+    std::fs::write(scene.at("file"), some_bytes(30_000)).unwrap();
+    scene.import("file").exits(0);
+    let name = "ab".repeat(32) + ".blake3";
+    std::fs::create_dir_all(scene.at("store/shards/ab/ab")).unwrap();
+    let unnamed = scene.at("store/shards/ab/ab").join(name);
+    std::fs::write(&unnamed, "of a killed import").unwrap();
+    let repair = |more: &[&str]| scene.store(&[&["repair", "store"], more].concat());
+    repair(&[]).exits(0);
+    repair(&["--unnamed"]).exits(0);
+    assert!(unnamed.exists(), "an import may be at work");
+    let manifest = scene.manifests().remove(0);
+    std::fs::rename(&manifest, scene.at("kept")).unwrap();
+    repair(&["--unnamed=0s"]).says(&["may be theirs"]);
+    assert!(unnamed.exists());
+    std::fs::rename(scene.at("kept"), &manifest).unwrap();
+    let dry = repair(&["--unnamed=0s", "--dry-run"]);
+    assert!(
+        dry.exits(0)
+            .out
+            .contains("1 files that no manifest names would be moved aside")
+    );
+    assert!(unnamed.exists());
+    repair(&["--unnamed=0s"]).exits(0);
+    assert!(!unnamed.exists());
+    let aside = std::fs::read_dir(scene.at("store/quarantine"))
+        .unwrap()
+        .next()
+        .unwrap();
+    let aside = aside.unwrap().path();
+    assert!(aside.to_str().unwrap().contains("-extra-"), "{aside:?}");
+    scene.store(&["status", "store", "--verify"]).exits(0);
+}
+
 /// A reader that knows the documentation alone.
 #[test]
 fn another_reader_reads_it() {
@@ -284,6 +446,16 @@ fn the_scrub_of_a_node_reads_it() {
     );
     // What lies beside the shards is no shard and nothing to wonder about.
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+
+    // Its manifests say what must be there, and are themselves what they must be.
+    std::fs::remove_file(&scene.shards()[5]).unwrap();
+    let manifest = &scene.manifests()[0];
+    flip(manifest);
+    node.run("shard-verify");
+    let told = node.keepwell(&["findings", "--json"]).json().to_string();
+    assert!(told.contains("missing"), "{told}");
+    let manifest = manifest.file_name().unwrap().to_str().unwrap();
+    assert!(told.contains(manifest), "{told}");
     let lost = scene.at("store/marker");
     std::fs::remove_file(lost).unwrap();
     let (out, _) = node.run("shard-verify");

@@ -4,10 +4,10 @@
 use crate::authors::new;
 use crate::harness::{Node, bundles, keepwell, shared, start};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Child;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Building on a busy machine.
@@ -231,6 +231,10 @@ fn a_scenario_says_what_there_is_and_every_run_finds_it_so() {
         .says(&["`other`", "the plugin has: part-clean"]);
     write("[roots.odd]\n\"../out\" = {}\n");
     told(&[]).exits(78).says(&["../out"]);
+    write("[roots.odd]\nfile = { age = \"36501d\" }\n");
+    told(&[]).exits(78).says(&["`file`", "hundred years"]);
+    write("[roots.odd]\nfile = { age = \"36500d\" }\n");
+    told(&[]).exits(0);
     run(&component, &["--scenario", "missing.toml"])
         .exits(78)
         .says(&["missing.toml"]);
@@ -316,14 +320,8 @@ impl Watching {
     fn new(dir: &Path) -> Self {
         let mut child = start(None, &["plugin", "dev", &text(dir)]);
         let (to, lines) = channel();
-        let out: ChildStdout = child.stdout.take().unwrap();
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let _ = to.send(line);
-            }
-        });
-        let err = child.stderr.take().unwrap();
-        std::thread::spawn(move || BufReader::new(err).lines().for_each(drop));
+        send(child.stdout.take().unwrap(), to.clone());
+        send(child.stderr.take().unwrap(), to);
         Self {
             child,
             lines,
@@ -344,6 +342,14 @@ impl Watching {
             }
         }
     }
+}
+
+fn send(from: impl Read + Send + 'static, to: Sender<String>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let _ = to.send(line);
+        }
+    });
 }
 
 impl Drop for Watching {
@@ -374,7 +380,8 @@ fn a_change_is_built_and_tried_at_once() {
     watching.until("done: false");
     // What does not compile is told, and the next change is seen all the same.
     edit("Ok(Summary", "Ok((Summary");
-    std::thread::sleep(Duration::from_secs(2));
+    watching.until("could not compile");
+    watching.until("watching");
     edit("Ok((Summary", "Ok(Summary");
     watching.until("done: false");
     edit(

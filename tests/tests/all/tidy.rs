@@ -9,7 +9,8 @@ const MAY: &[(&str, &[&str])] = &[
     ("host/model", &[]),
     ("host/bundle", &["keepwell-model"]),
     ("host/journal", &["keepwell-model"]),
-    ("host/node", &["keepwell-model"]),
+    ("host/store", &["keepwell-model", "keepwell-bundle"]),
+    ("host/node", &["keepwell-model", "keepwell-store"]),
     ("host/sandbox", &["keepwell-model", "keepwell-node"]),
     (
         "host/keepwell",
@@ -22,7 +23,6 @@ const MAY: &[(&str, &[&str])] = &[
             "keepwell-store",
         ],
     ),
-    ("host/store", &["keepwell-model", "keepwell-bundle"]),
     ("host/pull", &["keepwell-model", "keepwell-bundle"]),
     ("sdk", &[]),
     ("xtask", &[]),

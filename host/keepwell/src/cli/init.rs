@@ -12,6 +12,7 @@ use crate::show;
 use keepwell_bundle::{Against, PublicKey, Trust};
 use keepwell_model::id::{RootName, StoreName};
 use keepwell_model::state::Exit;
+use keepwell_model::store::StoreKind;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,9 +33,10 @@ pub(crate) struct Args {
     /// A directory tree that tasks may look at and clean.
     #[arg(long = "root", value_name = "NAME=PATH", value_parser = parse_root)]
     roots: Vec<(RootName, PathBuf)>,
-    /// A shard store to verify; KIND is restic, oci, git-loose, sha256sums or native.
+    /// A shard store to verify; KIND is restic, borg1, borg2, oci, git, git-loose, ostree-meta, casync,
+    /// flatfs, garage, sha256sums, shard-table, bagit or native.
     #[arg(long = "store", value_name = "NAME=KIND:PATH", value_parser = parse_store)]
-    stores: Vec<(StoreName, String, PathBuf)>,
+    stores: Vec<(StoreName, StoreKind, PathBuf)>,
 }
 
 fn parse_root(text: &str) -> Result<(RootName, PathBuf), String> {
@@ -46,19 +48,22 @@ fn parse_root(text: &str) -> Result<(RootName, PathBuf), String> {
     ))
 }
 
-fn parse_store(text: &str) -> Result<(StoreName, String, PathBuf), String> {
+fn parse_store(text: &str) -> Result<(StoreName, StoreKind, PathBuf), String> {
     let expected = "expected NAME=KIND:PATH, for example backup=restic:/srv/restic";
     let (name, rest) = text.split_once('=').ok_or(expected)?;
     let (kind, path) = rest.split_once(':').ok_or(expected)?;
-    if !["restic", "oci", "git-loose", "sha256sums", "native"].contains(&kind) {
-        return Err(format!(
-            "`{kind}` is not a kind: restic, oci, git-loose, sha256sums or native"
-        ));
-    }
+    // A `cas` store needs a layout, too, which is written into `keepwell.toml`.
+    let kinds = StoreKind::ALL
+        .into_iter()
+        .filter(|it| *it != StoreKind::Cas);
+    let Some(kind) = kinds.clone().find(|it| it.as_str() == kind) else {
+        let all: Vec<&str> = kinds.map(StoreKind::as_str).collect();
+        return Err(format!("`{kind}` is none of the kinds {}", all.join(", ")));
+    };
     let name = name
         .parse()
         .map_err(|e: keepwell_model::id::BadId| e.to_string())?;
-    Ok((name, kind.to_owned(), absolute(path)?))
+    Ok((name, kind, absolute(path)?))
 }
 
 fn absolute(path: &str) -> Result<PathBuf, String> {
@@ -224,7 +229,8 @@ fn config_text(name: &str, args: &Args) -> String {
     for (store, kind, path) in &args.stores {
         let _ = writeln!(
             text,
-            "[stores.{store}]\nkind = \"{kind}\"\npath = {}\n",
+            "[stores.{store}]\nkind = \"{}\"\npath = {}\n",
+            kind.as_str(),
             quoted(&path.to_string_lossy())
         );
     }

@@ -40,6 +40,12 @@ pub(crate) enum Verb {
     /// Give an object back, verified, from whatever shards are good.
     #[command(after_help = "Example:\n  keepwell store export /srv/shards photos /tmp/photos")]
     Export(native::Export),
+    /// Verify every shard of a native store and make the bad ones anew from the others. What was there is moved
+    /// into its quarantine; a group with too few good shards is reported and not touched.
+    #[command(
+        after_help = "Examples:\n  keepwell store repair /srv/shards --dry-run\n  keepwell store repair /srv/shards --unnamed"
+    )]
+    Repair(native::Repair),
 }
 
 pub(super) fn store(global: &Global, verb: &Verb) -> Result<Exit> {
@@ -53,6 +59,7 @@ pub(super) fn store(global: &Global, verb: &Verb) -> Result<Exit> {
         Verb::Create(args) => native::create(global, args),
         Verb::Import(args) => native::import(global, args),
         Verb::Export(args) => native::export(global, args),
+        Verb::Repair(args) => native::repair(global, args),
     }
 }
 

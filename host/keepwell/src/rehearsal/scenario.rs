@@ -23,6 +23,8 @@ const LIMITS: &str = "wall = \"1m\"\ncpu = \"30s\"\n";
 /// The node's clock runs ahead of this machine's by the age of the oldest file and so much, because a
 /// file cannot be made to have been changed in the past: only the clock can be later.
 const AHEAD_MS: u64 = 60_000;
+/// Of a file: a hundred years. The node's clock is as much ahead, and must remain one.
+const AGE_MAX_MS: u64 = 100 * 365 * 24 * 3_600_000;
 /// What there is without a scenario.
 const DEFAULT: &str = include_str!("default.toml");
 
@@ -125,6 +127,13 @@ impl Scenario {
         for path in files.chain(shards) {
             RelPath::new(path.as_str())
                 .map_err(|e| Error::config(format!("the scenario's file `{path}`: {e}")))?;
+        }
+        for (path, file) in self.roots.iter().flatten().flat_map(|(_, files)| files) {
+            if file.age.is_some_and(|age| age.as_millis() > AGE_MAX_MS) {
+                return Err(Error::config(format!(
+                    "the scenario's file `{path}` is older than a hundred years"
+                )));
+            }
         }
         for (name, table) in self.params.iter().flatten() {
             if !table.contains_key("value") || table.contains_key("file") {

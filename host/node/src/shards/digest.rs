@@ -4,7 +4,7 @@ use blake2::{Blake2b256, Blake2b512};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use keepwell_model::store::{DigestKind, Encoding};
 use sha1::Sha1;
-use sha2::{Digest as _, Sha256, Sha512_256};
+use sha2::{Digest as _, Sha256, Sha512, Sha512_256};
 
 /// A digest of at most 32 bytes; shorter ones (SHA-1) are followed by zeros, so that digests
 /// compare and sort as plain bytes.
@@ -16,6 +16,7 @@ pub(super) const fn width(kind: DigestKind) -> usize {
         DigestKind::Sha1 => 20,
         DigestKind::Sha256
         | DigestKind::Sha512_256
+        | DigestKind::Sha512Truncated
         | DigestKind::Blake2b256
         | DigestKind::Blake2b512Truncated
         | DigestKind::Blake3 => 32,
@@ -30,7 +31,9 @@ const fn multihash_prefix(kind: DigestKind) -> Option<&'static [u8]> {
         DigestKind::Sha1 => Some(&[0x11, 20]),
         DigestKind::Blake3 => Some(&[0x1e, 32]),
         DigestKind::Blake2b256 => Some(&[0xa0, 0xe4, 0x02, 32]),
-        DigestKind::Sha512_256 | DigestKind::Blake2b512Truncated => None,
+        DigestKind::Sha512_256 | DigestKind::Sha512Truncated | DigestKind::Blake2b512Truncated => {
+            None
+        }
     }
 }
 
@@ -94,6 +97,7 @@ pub(super) enum Hasher {
     Sha256(Sha256),
     Sha1(Sha1),
     Sha512_256(Sha512_256),
+    Sha512Truncated(Sha512),
     Blake2b256(Blake2b256),
     Blake2b512Truncated(Blake2b512),
     Blake3(Box<blake3::Hasher>),
@@ -105,9 +109,22 @@ impl Hasher {
             DigestKind::Sha256 => Self::Sha256(Sha256::new()),
             DigestKind::Sha1 => Self::Sha1(Sha1::new()),
             DigestKind::Sha512_256 => Self::Sha512_256(Sha512_256::new()),
+            DigestKind::Sha512Truncated => Self::Sha512Truncated(Sha512::new()),
             DigestKind::Blake2b256 => Self::Blake2b256(Blake2b256::new()),
             DigestKind::Blake2b512Truncated => Self::Blake2b512Truncated(Blake2b512::new()),
             DigestKind::Blake3 => Self::Blake3(Box::new(blake3::Hasher::new())),
+        }
+    }
+
+    pub(super) const fn kind(&self) -> DigestKind {
+        match self {
+            Self::Sha256(_) => DigestKind::Sha256,
+            Self::Sha1(_) => DigestKind::Sha1,
+            Self::Sha512_256(_) => DigestKind::Sha512_256,
+            Self::Sha512Truncated(_) => DigestKind::Sha512Truncated,
+            Self::Blake2b256(_) => DigestKind::Blake2b256,
+            Self::Blake2b512Truncated(_) => DigestKind::Blake2b512Truncated,
+            Self::Blake3(_) => DigestKind::Blake3,
         }
     }
 
@@ -116,6 +133,7 @@ impl Hasher {
             Self::Sha256(h) => h.update(bytes),
             Self::Sha1(h) => h.update(bytes),
             Self::Sha512_256(h) => h.update(bytes),
+            Self::Sha512Truncated(h) => h.update(bytes),
             Self::Blake2b256(h) => h.update(bytes),
             Self::Blake2b512Truncated(h) => h.update(bytes),
             Self::Blake3(h) => {
@@ -129,6 +147,7 @@ impl Hasher {
             Self::Sha256(h) => h.finalize().into(),
             Self::Sha1(h) => padded(&h.finalize()),
             Self::Sha512_256(h) => h.finalize().into(),
+            Self::Sha512Truncated(h) => padded(&h.finalize()),
             Self::Blake2b256(h) => h.finalize().into(),
             Self::Blake2b512Truncated(h) => padded(&h.finalize()),
             Self::Blake3(h) => *h.finalize().as_bytes(),
@@ -140,10 +159,11 @@ impl Hasher {
 mod tests {
     use super::*;
 
-    const KINDS: [DigestKind; 6] = [
+    const KINDS: [DigestKind; 7] = [
         DigestKind::Sha256,
         DigestKind::Sha1,
         DigestKind::Sha512_256,
+        DigestKind::Sha512Truncated,
         DigestKind::Blake2b256,
         DigestKind::Blake2b512Truncated,
         DigestKind::Blake3,
@@ -161,6 +181,7 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
             "a9993e364706816aba3e25717850c26c9cd0d89d",
             "53048e2681941ef99b2e29b76b4c7dabe4c2d0c634fc6d46e0e2f13107e7af23",
+            "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a",
             "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319",
             "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1",
             "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85",

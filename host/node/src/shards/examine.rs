@@ -3,7 +3,6 @@
 use super::digest::Sum;
 use super::expand::{self, Broken, Buffers, Content};
 use super::files::{self, OpenError, Seen};
-use super::layout::Transform;
 use super::listing::{Listed, Listing, Size};
 use super::name;
 use super::store::Store;
@@ -83,14 +82,14 @@ impl Examiner<'_> {
             return Ok((State::Changed, detail));
         }
         files::will_stream(&file);
-        let first = self.read(&file, seen, shard.digest)?;
-        if first == Content::Sum(shard.sum) {
+        let first = self.read(&file, seen, shard)?;
+        if first.meets(&shard.expected) {
             return Ok((State::Ok, String::new()));
         }
         // Once more, from the disk: a bad cable, bridge or memory is not a bad shard.
         files::forget_cached(&file);
-        let second = self.read(&file, seen, shard.digest)?;
-        if second == Content::Sum(shard.sum) {
+        let second = self.read(&file, seen, shard)?;
+        if second.meets(&shard.expected) {
             let detail = "read wrong once, then right: suspect memory, cable or controller";
             return Ok((State::Ok, detail.to_owned()));
         }
@@ -102,9 +101,9 @@ impl Examiner<'_> {
     }
 
     /// One reading, of a file that is the same before and after.
-    fn read(&mut self, file: &OwnedFd, seen: Seen, digest: DigestKind) -> Result<Content, No> {
-        let transform = self.transform();
-        let read = expand::content(file, seen, transform, digest, &mut self.buffers, self.go_on);
+    fn read(&mut self, file: &OwnedFd, seen: Seen, shard: &Listed) -> Result<Content, No> {
+        let (buffers, go_on) = (&mut self.buffers, self.go_on);
+        let read = expand::content(file, seen, &shard.expected, buffers, go_on);
         let changed = || {
             No::Verdict(
                 State::Changed,
@@ -120,13 +119,6 @@ impl Examiner<'_> {
         }
     }
 
-    pub(super) fn transform(&self) -> Transform {
-        self.store
-            .layout
-            .as_ref()
-            .map_or(Transform::None, |l| l.transform)
-    }
-
     fn classify(&self, shard: &Listed, seen: Seen, content: &Content) -> (State, String) {
         match content {
             Content::Short => (
@@ -139,18 +131,28 @@ impl Examiner<'_> {
             ),
             Content::Damaged(why) => (State::Corrupt, why.clone()),
             Content::Beyond(why) => (State::Unverifiable, why.clone()),
-            Content::Sum(sum) => self.classify_sum(shard, seen, sum),
+            Content::Whole => (
+                State::Unverifiable,
+                "its own checksums are right, and it should have a digest".to_owned(),
+            ),
+            Content::Sum(sum, digest) => self.classify_sum(seen, shard, sum, *digest),
         }
     }
 
-    fn classify_sum(&self, shard: &Listed, seen: Seen, sum: &Sum) -> (State, String) {
+    fn classify_sum(
+        &self,
+        seen: Seen,
+        shard: &Listed,
+        sum: &Sum,
+        digest: DigestKind,
+    ) -> (State, String) {
         if self.listing.known.binary_search(sum).is_ok() {
             let whose = self
                 .listing
                 .shards
                 .iter()
-                .find(|s| s.sum == *sum)
-                .map_or_else(|| self.written(sum, shard.digest), |s| s.name.clone());
+                .find(|s| s.expected.sum() == Some(*sum))
+                .map_or_else(|| self.written(sum, digest), |s| s.name.clone());
             return (
                 State::Misplaced,
                 format!("its bytes are those of `{whose}`"),
@@ -165,7 +167,7 @@ impl Examiner<'_> {
             let detail = format!("{} bytes, and {right} when it was last good", seen.bytes);
             return (state, detail);
         }
-        let found = self.written(sum, shard.digest);
+        let found = self.written(sum, digest);
         (State::Corrupt, format!("its bytes hash to {found}"))
     }
 

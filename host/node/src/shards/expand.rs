@@ -3,7 +3,8 @@
 
 use super::digest::{Hasher, Sum};
 use super::files::{self, Seen};
-use super::layout::Transform;
+use super::frame;
+use super::layout::{Expected, Transform};
 use flate2::{Decompress, FlushDecompress, Status};
 use keepwell_model::store::DigestKind;
 use rustix::fd::OwnedFd;
@@ -32,12 +33,8 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    pub(super) fn new(transform: Transform) -> Self {
-        let output = if transform == Transform::None {
-            0
-        } else {
-            EXPAND_BYTES
-        };
+    pub(super) fn new(expands: bool) -> Self {
+        let output = if expands { EXPAND_BYTES } else { 0 };
         Self {
             input: vec![0; READ_BYTES],
             output: vec![0; output],
@@ -48,7 +45,9 @@ impl Buffers {
 /// What one reading of a file came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
-    Sum(Sum),
+    Sum(Sum, DigestKind),
+    /// All checksums within are right.
+    Whole,
     /// The compressed stream ends before its end.
     Short,
     /// Bytes follow after its end.
@@ -56,6 +55,21 @@ pub(super) enum Content {
     Damaged(String),
     /// Within the rules of its format, and beyond ours.
     Beyond(String),
+}
+
+impl Content {
+    fn of(hasher: Hasher) -> Self {
+        let digest = hasher.kind();
+        Self::Sum(hasher.finish(), digest)
+    }
+
+    pub(super) fn meets(&self, expected: &Expected) -> bool {
+        match (self, expected) {
+            (Self::Sum(found, _), Expected::Digest { sum, .. }) => found == sum,
+            (Self::Whole, Expected::Framed(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Why a reading was not finished.
@@ -69,17 +83,17 @@ pub(super) enum Broken {
 }
 
 /// A file read in order, from its start to where it ended when it was opened.
-struct Source<'a> {
+pub(super) struct Source<'a> {
     file: &'a OwnedFd,
-    buffer: &'a mut [u8],
+    pub(super) buffer: &'a mut [u8],
     at: u64,
-    end: u64,
+    pub(super) end: u64,
     go_on: &'a dyn Fn() -> bool,
 }
 
 impl Source<'_> {
     /// Reads the next bytes into the buffer; none at the end.
-    fn next(&mut self) -> Result<usize, Broken> {
+    pub(super) fn next(&mut self) -> Result<usize, Broken> {
         if !(self.go_on)() {
             return Err(Broken::Stopped);
         }
@@ -100,8 +114,7 @@ impl Source<'_> {
 pub(super) fn content(
     file: &OwnedFd,
     seen: Seen,
-    transform: Transform,
-    digest: DigestKind,
+    expected: &Expected,
     buffers: &mut Buffers,
     go_on: &dyn Fn() -> bool,
 ) -> Result<Content, Broken> {
@@ -111,6 +124,12 @@ pub(super) fn content(
         at: 0,
         end: seen.bytes,
         go_on,
+    };
+    let (digest, transform) = match *expected {
+        Expected::Framed(frame) => return frame::content(&mut source, frame),
+        Expected::Digest {
+            digest, transform, ..
+        } => (digest, transform),
     };
     let hasher = Hasher::new(digest);
     match transform {
@@ -125,7 +144,7 @@ fn plain(source: &mut Source<'_>, mut hasher: Hasher) -> Result<Content, Broken>
     loop {
         let read = source.next()?;
         if read == 0 {
-            return Ok(Content::Sum(hasher.finish()));
+            return Ok(Content::of(hasher));
         }
         hasher.update(&source.buffer[..read]);
     }
@@ -185,7 +204,7 @@ impl Sink {
             Some(all) if self.taken < all => {
                 Content::Damaged("the object is shorter than its header says".to_owned())
             }
-            Some(_) | None => Content::Sum(self.hasher.finish()),
+            Some(_) | None => Content::of(self.hasher),
         }
     }
 }
@@ -265,7 +284,7 @@ fn unzstd(
         let bytes = &source.buffer[..read];
         if bytes.is_empty() {
             return Ok(if between {
-                Content::Sum(hasher.finish())
+                Content::of(hasher)
             } else {
                 Content::Short
             });

@@ -1,11 +1,9 @@
 //! Which files of a store are shards, which are none, and by which rule. Pure.
 
-use super::digest::Sum;
+use super::digest::{self, Sum};
 use super::template::{Fit, Template, TemplateError};
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
-use keepwell_model::store::{
-    CasLayout, DigestKind, Encoding, StoreConfig, StoreKind, Transform as CasTransform,
-};
+use keepwell_model::store::{DigestKind, Encoding};
 
 /// No known store needs more than five; every file is tried against each.
 const TEMPLATES_MAX: usize = 16;
@@ -13,8 +11,6 @@ const TEMPLATES_MAX: usize = 16;
 pub(super) const GLOBS_MAX: usize = 64;
 /// Longer than any path worth matching.
 const GLOB_MAX_BYTES: usize = 1_024;
-/// The list of a `sha256sums` store when none is named.
-pub(super) const DEFAULT_LIST: &str = "SHA256SUMS";
 
 /// What is wrong with a store's description, and where in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +19,9 @@ pub enum LayoutError {
     NoLayout,
     #[error("`layout` belongs to stores of kind `cas`, and this one is `{kind}`")]
     StrayLayout { kind: &'static str },
-    #[error("`list` belongs to stores of kind `sha256sums`, and this one is `{kind}`")]
+    #[error(
+        "`list` belongs to stores of kind `sha256sums` and `shard-table`, and this one is `{kind}`"
+    )]
     StrayList { kind: &'static str },
     #[error("`list` is `{list}`, but must be a relative path without empty, `.` or `..` parts")]
     List { list: String },
@@ -57,19 +55,109 @@ pub(super) enum Transform {
     GitObject,
 }
 
+/// How shards of one sort are named, and from what of their bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rule<'a> {
+    pub(super) template: &'a str,
+    pub(super) digest: DigestKind,
+    pub(super) encoding: Encoding,
+    pub(super) from: From,
+}
+
+/// What of a file a digest is taken of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum From {
+    /// All of it, after this; its name is the digest.
+    Content(Transform),
+    /// All before the digest, which is its end. The name need not be that one.
+    BeforeTrailer,
+}
+
+impl<'a> Rule<'a> {
+    /// From the bytes as they are, in hexadecimal.
+    pub(super) const fn hex(template: &'a str, digest: DigestKind) -> Self {
+        Self {
+            template,
+            digest,
+            encoding: Encoding::Hex,
+            from: From::Content(Transform::None),
+        }
+    }
+
+    pub(super) const fn after(self, transform: Transform) -> Self {
+        let from = From::Content(transform);
+        Self { from, ..self }
+    }
+
+    pub(super) const fn with_trailer(self) -> Self {
+        let from = From::BeforeTrailer;
+        Self { from, ..self }
+    }
+}
+
+/// Checksums within a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// The file ends with the digest of all before it.
+    Trailer(DigestKind),
+    /// A segment of Borg 1: each entry has a CRC-32.
+    BorgSegment,
+}
+
+/// What the bytes of a shard must come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// A digest that is known before, from a name or a list.
+    Digest {
+        sum: Sum,
+        digest: DigestKind,
+        transform: Transform,
+    },
+    /// What they say themselves.
+    Framed(Frame),
+}
+
+impl Expected {
+    /// Of the bytes as they are.
+    pub(super) const fn plain(sum: Sum, digest: DigestKind) -> Self {
+        let transform = Transform::None;
+        Self::Digest {
+            sum,
+            digest,
+            transform,
+        }
+    }
+
+    /// What the bytes of no other shard come to.
+    pub(super) const fn sum(&self) -> Option<Sum> {
+        match self {
+            Self::Digest { sum, .. } => Some(*sum),
+            Self::Framed(_) => None,
+        }
+    }
+
+    /// Whether the same shard has the same length for ever: a compressed one may be written anew.
+    pub(super) fn size_holds(&self) -> bool {
+        match self {
+            Self::Digest { transform, .. } => *transform == Transform::None,
+            Self::Framed(_) => true,
+        }
+    }
+}
+
 /// Templates and globs, ready to match.
 #[derive(Debug)]
 pub(super) struct Layout {
-    templates: Vec<Template>,
+    rules: Vec<(Template, From)>,
+    framed: Option<(GlobSet, Frame)>,
     ignore: GlobSet,
     temporary: GlobSet,
-    pub(super) transform: Transform,
 }
 
 /// What a path is to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    Shard { sum: Sum, digest: DigestKind },
+    Shard(Expected),
     Misplaced { belongs: String },
     Ignored,
     Temporary,
@@ -77,144 +165,41 @@ pub(super) enum Place {
 }
 
 impl Layout {
-    /// Of a `sha256sums` store there is none: its list says what is a shard.
-    pub(super) fn of(config: &StoreConfig) -> Result<Option<Self>, LayoutError> {
-        let kind = config.kind.as_str();
-        if config.layout.is_some() && config.kind != StoreKind::Cas {
-            return Err(LayoutError::StrayLayout { kind });
-        }
-        if config.list.is_some() && config.kind != StoreKind::Sha256sums {
-            return Err(LayoutError::StrayList { kind });
-        }
-        Ok(Some(match config.kind {
-            StoreKind::Restic => Self::restic()?,
-            StoreKind::Oci => Self::oci()?,
-            StoreKind::GitLoose => Self::git_loose()?,
-            StoreKind::Native => Self::native()?,
-            StoreKind::Sha256sums => return check_list(config.list.as_deref()).map(|()| None),
-            StoreKind::Cas => Self::cas(config.layout.as_ref().ok_or(LayoutError::NoLayout)?)?,
-        }))
-    }
-
-    fn preset(
-        templates: &[(&str, DigestKind)],
+    /// Of these rules, the first that fits a file names it.
+    pub(super) fn new(
+        rules: &[Rule<'_>],
         ignore: &[&str],
         temporary: &[&str],
-        transform: Transform,
     ) -> Result<Self, LayoutError> {
-        let parse = |(index, (text, digest)): (usize, &(&str, DigestKind))| {
-            Template::parse(text, *digest, Encoding::Hex).map_err(|why| LayoutError::Template {
+        let count = rules.len();
+        if count > TEMPLATES_MAX {
+            return Err(LayoutError::Templates { count });
+        }
+        let parse = |(index, rule): (usize, &Rule<'_>)| {
+            let parsed = Template::parse(rule.template, rule.digest, rule.encoding);
+            let template = parsed.map_err(|why| LayoutError::Template {
                 index,
-                text: (*text).to_owned(),
+                text: rule.template.to_owned(),
                 why,
-            })
+            })?;
+            Ok((template, rule.from))
         };
         Ok(Self {
-            templates: templates
+            rules: rules
                 .iter()
                 .enumerate()
                 .map(parse)
                 .collect::<Result<_, _>>()?,
+            framed: None,
             ignore: globs("layout.ignore", ignore)?,
             temporary: globs("layout.temporary", temporary)?,
-            transform,
         })
     }
 
-    /// restic and rustic: everything but `config` is named by its SHA-256; locks come and go.
-    fn restic() -> Result<Self, LayoutError> {
-        let sha = DigestKind::Sha256;
-        Self::preset(
-            &[
-                ("data/{h:2}/{h}", sha),
-                ("index/{h}", sha),
-                ("snapshots/{h}", sha),
-                ("keys/{h}", sha),
-            ],
-            &["config", "locks/**"],
-            &["**/*-tmp-*", "**/*.tmp", "tmp/**"],
-            Transform::None,
-        )
-    }
-
-    /// The image layout's blobs. The temporary names are those of umoci, containers/image and
-    /// containerd.
-    fn oci() -> Result<Self, LayoutError> {
-        Self::preset(
-            &[("blobs/sha256/{h}", DigestKind::Sha256)],
-            &["oci-layout", "index.json"],
-            &[
-                "oci-put-blob*",
-                ".umoci-*",
-                ".umoci-*/**",
-                "ingest/**",
-                "blobs/sha256/tmp*",
-            ],
-            Transform::None,
-        )
-    }
-
-    /// Loose objects, of SHA-1 and of SHA-256 repositories. Packs have digests of their own, which
-    /// this does not check.
-    fn git_loose() -> Result<Self, LayoutError> {
-        Self::preset(
-            &[
-                ("{h:2}/{h:2..}", DigestKind::Sha1),
-                ("{h:2}/{h:2..}", DigestKind::Sha256),
-            ],
-            &["info/**", "pack/pack-*", "pack/multi-pack-index*"],
-            &[
-                "tmp_*",
-                "??/tmp_obj_*",
-                "pack/tmp_*",
-                "pack/.tmp-*",
-                "incoming-*/**",
-                "tmp_objdir-*/**",
-            ],
-            Transform::GitObject,
-        )
-    }
-
-    /// Our own. Manifests are signed and named by no digest: `store status` reads them.
-    fn native() -> Result<Self, LayoutError> {
-        Self::preset(
-            &[
-                ("shards/{h:2}/{h:2..4}/{h}.blake3", DigestKind::Blake3),
-                ("shards/{h:2}/{h:2..4}/{h}.sha256", DigestKind::Sha256),
-            ],
-            &["format.json", "marker", "groups/*/*.json", "quarantine/**"],
-            &["tmp/**"],
-            Transform::None,
-        )
-    }
-
-    fn cas(layout: &CasLayout) -> Result<Self, LayoutError> {
-        let count = layout.templates.len();
-        if count == 0 || count > TEMPLATES_MAX {
-            return Err(LayoutError::Templates { count });
-        }
-        let mut templates = vec![];
-        for (index, text) in layout.templates.iter().enumerate() {
-            templates.push(
-                Template::parse(text, layout.digest, layout.encoding).map_err(|why| {
-                    LayoutError::Template {
-                        index,
-                        text: text.clone(),
-                        why,
-                    }
-                })?,
-            );
-        }
-        Ok(Self {
-            templates,
-            ignore: globs("layout.ignore", &layout.ignore)?,
-            temporary: globs("layout.temporary", &layout.temporary)?,
-            transform: match layout.transform {
-                CasTransform::None => Transform::None,
-                CasTransform::Zlib => Transform::Zlib,
-                CasTransform::Zstd => Transform::Zstd,
-            },
-        })
+    /// And files by these globs, which no digest names.
+    pub(super) fn framed(self, files: &[&str], frame: Frame) -> Result<Self, LayoutError> {
+        let framed = Some((globs("layout.framed", files)?, frame));
+        Ok(Self { framed, ..self })
     }
 
     /// What the file at `path` (raw) and `name` (as shown) is. What the operator ignores is
@@ -224,11 +209,18 @@ impl Layout {
             return Place::Ignored;
         }
         let mut misplaced = None;
-        for template in &self.templates {
+        for (template, from) in &self.rules {
             match template.fit(path) {
                 Fit::Yes(sum) => {
                     let digest = template.digest;
-                    return Place::Shard { sum, digest };
+                    return Place::Shard(match *from {
+                        From::Content(transform) => Expected::Digest {
+                            sum,
+                            digest,
+                            transform,
+                        },
+                        From::BeforeTrailer => Expected::Framed(Frame::Trailer(digest)),
+                    });
                 }
                 Fit::Misplaced(belongs) => misplaced = misplaced.or(Some(belongs)),
                 Fit::No => {}
@@ -237,35 +229,27 @@ impl Layout {
         if self.temporary.is_match(name) {
             return Place::Temporary;
         }
+        if let Some((files, frame)) = &self.framed
+            && files.is_match(name)
+        {
+            return Place::Shard(Expected::Framed(*frame));
+        }
         misplaced.map_or(Place::Extra, |belongs| Place::Misplaced { belongs })
     }
 
-    /// Whether sizes of shards can be compared over time: a compressed file may be written anew
-    /// with another size and the same content.
-    pub(super) fn sizes_hold(&self) -> bool {
-        self.transform == Transform::None
+    /// All that shards may have to be expanded by.
+    pub(super) fn transforms(&self) -> impl Iterator<Item = Transform> {
+        self.rules.iter().map(|(_, from)| match from {
+            From::Content(transform) => *transform,
+            From::BeforeTrailer => Transform::None,
+        })
     }
 
     /// How a digest of this store is written, for people.
     pub(super) fn written(&self, sum: &Sum, digest: DigestKind) -> String {
-        let encoding = self.templates.first().map_or(Encoding::Hex, |t| t.encoding);
-        super::digest::text(sum, digest, encoding)
+        let first = self.rules.first().map(|(template, _)| template.encoding);
+        digest::text(sum, digest, first.unwrap_or(Encoding::Hex))
     }
-}
-
-/// Whether a store is described well. Touches nothing.
-pub fn check_layout(config: &StoreConfig) -> Result<(), LayoutError> {
-    Layout::of(config).map(|_| ())
-}
-
-fn check_list(list: Option<&str>) -> Result<(), LayoutError> {
-    let list = list.unwrap_or(DEFAULT_LIST);
-    if list.split('/').any(|p| matches!(p, "" | "." | "..")) || list.contains('\0') {
-        return Err(LayoutError::List {
-            list: list.to_owned(),
-        });
-    }
-    Ok(())
 }
 
 /// Globs as one set: `*` stays within a directory, `**` does not.

@@ -4,14 +4,13 @@ use super::SHARDS_MAX;
 use super::anomaly::{After, Anomalies, Anomaly, remember};
 use super::digest::Sum;
 use super::files;
-use super::layout::{self, Layout, Place};
+use super::kinds::{Named, Stranger};
+use super::layout::{self, Expected, Place};
 use super::name;
-use super::oci;
 use super::store::Store;
-use super::sums;
 use super::walk::{self, Entry, Then};
 use globset::GlobSet;
-use keepwell_model::store::{DigestKind, Remembered, State, StoreKind, Verdict};
+use keepwell_model::store::{Remembered, State, Verdict};
 use keepwell_model::words::Refusal;
 use std::collections::HashMap;
 
@@ -34,8 +33,7 @@ pub struct Listed {
     /// Milliseconds since the Unix epoch of the last verdict `ok`; `None`: never.
     pub verified_ms: Option<u64>,
     pub(super) inode: u64,
-    pub(super) sum: Sum,
-    pub(super) digest: DigestKind,
+    pub(super) expected: Expected,
     pub(super) size: Size,
     /// Whether the store itself names it, so that its absence is `missing` and not `vanished`.
     pub(super) named: bool,
@@ -107,8 +105,8 @@ struct Lister<'a> {
     since_ms: u64,
     /// What is remembered and was not seen yet.
     before: HashMap<&'a str, &'a Remembered>,
-    /// What the store itself names and was not seen yet, with its size where it says so.
-    named: HashMap<String, (Sum, Option<u64>)>,
+    /// What the store itself names and was not seen yet.
+    named: HashMap<String, Named>,
     listing: Listing,
     odd: Anomalies,
     /// Directories that could not be read, with a slash: of what lies below, nothing is said.
@@ -118,23 +116,12 @@ struct Lister<'a> {
 
 impl Lister<'_> {
     fn read_names(&mut self) -> Result<(), Refusal> {
-        match self.store.kind() {
-            StoreKind::Oci => {
-                let reached = oci::reach(self.store.root())?;
-                for (sum, bytes) in reached.named {
-                    self.named.insert(oci::blob(&sum), (sum, Some(bytes)));
-                }
-                for t in reached.troubles {
-                    let detail = t.detail.unwrap_or_default();
-                    self.odd
-                        .add(&t.shard, t.state, t.bytes, &detail, After::Nothing);
-                }
-            }
-            StoreKind::Sha256sums => {
-                let named = sums::read(self.store.root(), &self.store.list)?;
-                self.named = named.into_iter().map(|(n, s)| (n, (s, None))).collect();
-            }
-            StoreKind::Restic | StoreKind::GitLoose | StoreKind::Native | StoreKind::Cas => {}
+        let names = self.store.kind.names(self.store.root())?;
+        self.named = names.named;
+        for t in names.troubles {
+            let detail = t.detail.unwrap_or_default();
+            self.odd
+                .add(&t.shard, t.state, t.bytes, &detail, After::Nothing);
         }
         Ok(())
     }
@@ -147,12 +134,7 @@ impl Lister<'_> {
         match &self.store.layout {
             Some(layout) => layout.place(path, name),
             None => match self.named.get(name) {
-                Some((sum, _)) => Place::Shard {
-                    sum: *sum,
-                    digest: DigestKind::Sha256,
-                },
-                // The list and its signatures.
-                None if name.starts_with(self.store.list.as_str()) => Place::Ignored,
+                Some(named) => Place::Shard(named.expected),
                 None => Place::Extra,
             },
         }
@@ -164,8 +146,8 @@ impl Lister<'_> {
         match entry {
             Entry::File { bytes, inode } => return self.file(name, place, bytes, inode),
             Entry::Directory => match place {
-                Place::Shard { sum, .. } => {
-                    self.not_a_file(&name, &sum, "a directory in a shard's place");
+                Place::Shard(expected) => {
+                    self.not_a_file(&name, expected, "a directory in a shard's place");
                 }
                 Place::Ignored => {}
                 Place::Misplaced { .. } | Place::Temporary | Place::Extra => {
@@ -188,19 +170,21 @@ impl Lister<'_> {
             Entry::Other(kind) => {
                 let what = files::kind_in_words(kind);
                 match place {
-                    Place::Shard { sum, .. } => {
-                        self.not_a_file(&name, &sum, &format!("{what}, in a shard's place"));
+                    Place::Shard(expected) => {
+                        let detail = format!("{what}, in a shard's place");
+                        self.not_a_file(&name, expected, &detail);
                     }
                     Place::Ignored => {}
-                    Place::Misplaced { .. } | Place::Temporary | Place::Extra => {
+                    Place::Misplaced { .. } | Place::Temporary => {
                         self.odd(&name, State::Extra, 0, what);
                     }
+                    Place::Extra => self.stranger(&name, 0, what),
                 }
             }
             Entry::Unseen(errno) => {
                 let why = files::in_words(errno);
-                if let Place::Shard { sum, .. } = place {
-                    self.not_a_file(&name, &sum, &why);
+                if let Place::Shard(expected) = place {
+                    self.not_a_file(&name, expected, &why);
                 } else {
                     self.odd(&name, State::Unreadable, 0, &why);
                 }
@@ -217,7 +201,7 @@ impl Lister<'_> {
         inode: u64,
     ) -> Result<Then, Refusal> {
         match place {
-            Place::Shard { sum, digest } => self.shard(name, sum, digest, bytes, inode)?,
+            Place::Shard(expected) => self.shard(name, expected, bytes, inode)?,
             Place::Misplaced { belongs } => {
                 let detail = format!("it lies in another's directory and belongs at `{belongs}`");
                 self.odd(&name, State::Misplaced, bytes, &detail);
@@ -231,20 +215,24 @@ impl Lister<'_> {
                     "left by an interrupted writer, or one at work",
                 );
             }
-            Place::Extra if self.store.kind() == StoreKind::Oci && name.starts_with("blobs/") => {
-                let detail = "its name is not a SHA-256, which alone is supported";
-                self.odd(&name, State::Unverifiable, bytes, detail);
-            }
-            Place::Extra => self.odd(&name, State::Extra, bytes, ""),
+            Place::Extra => self.stranger(&name, bytes, ""),
         }
         Ok(Then::Skip)
+    }
+
+    /// What fits no rule.
+    fn stranger(&mut self, name: &str, bytes: u64, detail: &str) {
+        match self.store.kind.stranger(name) {
+            Stranger::Extra => self.odd(name, State::Extra, bytes, detail),
+            Stranger::Unverifiable(why) => self.odd(name, State::Unverifiable, bytes, why),
+            Stranger::Ignored => {}
+        }
     }
 
     fn shard(
         &mut self,
         name: String,
-        sum: Sum,
-        digest: DigestKind,
+        expected: Expected,
         bytes: u64,
         inode: u64,
     ) -> Result<(), Refusal> {
@@ -257,15 +245,17 @@ impl Lister<'_> {
         }
         let before = self.before.remove(name.as_str());
         let named = self.named.remove(&name);
-        self.listing.known.push(sum);
+        self.listing.known.extend(expected.sum());
         let verified_ms = before.and_then(|r| r.verified_ms);
         let due = self.since_ms == 0 || verified_ms.is_none_or(|at| at < self.since_ms);
         if !due || !self.admits(&name) {
             return Ok(());
         }
-        let sizes_hold = self.store.layout.as_ref().is_some_and(Layout::sizes_hold);
-        let size = match (named, before) {
-            (Some((_, Some(bytes))), _) => Size::Exactly(bytes),
+        // A list may be written anew, with another digest for the same name.
+        let sizes_hold = self.store.layout.is_some() && expected.size_holds();
+        let is_named = named.is_some();
+        let size = match (named.and_then(|named| named.bytes), before) {
+            (Some(bytes), _) => Size::Exactly(bytes),
             // Only what was once verified had the right size.
             (_, Some(r)) if r.verified_ms.is_some() && sizes_hold => Size::Exactly(r.bytes),
             (_, Some(r)) if r.verified_ms.is_some() => Size::Once(r.bytes),
@@ -276,19 +266,18 @@ impl Lister<'_> {
             bytes,
             verified_ms,
             inode,
-            sum,
-            digest,
+            expected,
             size,
-            named: named.is_some(),
+            named: is_named,
         });
         Ok(())
     }
 
     /// A shard's place that holds no file.
-    fn not_a_file(&mut self, name: &str, sum: &Sum, detail: &str) {
+    fn not_a_file(&mut self, name: &str, expected: Expected, detail: &str) {
         let before = self.before.remove(name);
         self.named.remove(name);
-        self.listing.known.push(*sum);
+        self.listing.known.extend(expected.sum());
         if self.admits(name) {
             let after = remember(name, before, State::Unreadable);
             self.odd.add(name, State::Unreadable, 0, detail, after);
@@ -310,8 +299,7 @@ impl Lister<'_> {
 
     fn finish(mut self, remembered: &[Remembered]) -> Result<Listing, Refusal> {
         let mut ever = remembered.iter().filter(|r| r.state != State::Missing);
-        // Git packs its loose objects by itself; elsewhere all shards do not go at once.
-        let may_empty = self.store.kind() == StoreKind::GitLoose;
+        let may_empty = self.store.kind.may_empty();
         if self.seen == 0 && !may_empty && self.blind.is_empty() && ever.next().is_some() {
             return Err(Refusal::gone(format!(
                 "the store holds no shard, and {} were seen before",
@@ -323,19 +311,19 @@ impl Lister<'_> {
         }
         let blind = std::mem::take(&mut self.blind);
         let unseen = |name: &str| blind.iter().any(|dir| name.starts_with(dir.as_str()));
-        for (name, (sum, bytes)) in std::mem::take(&mut self.named) {
-            self.listing.known.push(sum);
+        for (name, named) in std::mem::take(&mut self.named) {
+            self.listing.known.extend(named.expected.sum());
             let before = self.before.remove(name.as_str());
             if !unseen(&name) && self.admits(&name) {
                 let after = remember(&name, before, State::Missing);
-                let bytes = bytes.unwrap_or(0);
+                let bytes = named.bytes.unwrap_or(0);
                 let detail = "the store names it, and it is not there";
                 self.odd.add(&name, State::Missing, bytes, detail, after);
             }
         }
         for (name, before) in std::mem::take(&mut self.before) {
-            if let Place::Shard { sum, .. } = self.place(&name::unescape(name), name) {
-                self.listing.known.push(sum);
+            if let Place::Shard(expected) = self.place(&name::unescape(name), name) {
+                self.listing.known.extend(expected.sum());
             }
             if unseen(name) || !self.admits(name) {
                 continue;

@@ -10,22 +10,23 @@ mod digest;
 mod examine;
 mod expand;
 mod files;
+mod frame;
+mod kinds;
 mod layout;
 mod listing;
 mod name;
-mod oci;
 mod plan;
 mod reader;
 mod scrub;
 mod small;
 mod store;
-mod sums;
 mod template;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-pub use layout::{LayoutError, check_layout};
+pub use kinds::check_layout;
+pub use layout::LayoutError;
 pub use listing::{ListSelector, Listed, Listing};
 pub use scrub::{Budget, Scrub, Scrubbed};
 pub use store::Store;

@@ -54,6 +54,7 @@ pub(super) fn choose(shards: &mut Vec<Listed>, budget: &Budget) -> LeftOut {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Expected;
     use super::super::listing::Size;
     use super::*;
     use keepwell_model::store::DigestKind;
@@ -65,8 +66,7 @@ mod tests {
             bytes,
             verified_ms: None,
             inode,
-            sum: [0; 32],
-            digest: DigestKind::Sha256,
+            expected: Expected::plain([0; 32], DigestKind::Sha256),
             size: Size::Unknown,
             named: false,
         };

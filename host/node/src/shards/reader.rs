@@ -2,7 +2,7 @@
 
 use super::examine::{Examined, Examiner};
 use super::expand::Buffers;
-use super::layout::Transform;
+use super::layout::{Layout, Transform};
 use super::listing::{Listed, Listing};
 use super::store::Store;
 use keepwell_model::store::{State, Verdict};
@@ -78,6 +78,11 @@ impl Shared {
         &self.listing
     }
 
+    /// What shards of this store may have to be expanded by.
+    fn transforms(&self) -> impl Iterator<Item = Transform> {
+        self.store.layout.iter().flat_map(Layout::transforms)
+    }
+
     /// Ends all threads, each at its next buffer.
     pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -90,7 +95,7 @@ impl Shared {
 
     /// How many threads are worth their cost.
     pub(super) fn threads(&self) -> usize {
-        let most = if transform(&self.store) == Transform::Zstd {
+        let most = if self.transforms().any(|it| it == Transform::Zstd) {
             ZSTD_THREADS_MAX
         } else {
             THREADS_MAX
@@ -132,13 +137,13 @@ impl Shared {
     }
 
     fn work(&self, verdicts: &SyncSender<Message>) {
-        let transform = transform(&self.store);
+        let expands = self.transforms().any(|it| it != Transform::None);
         let go_on = || self.go_on();
         let mut examiner = Examiner {
             store: &self.store,
             listing: &self.listing,
             go_on: &go_on,
-            buffers: Buffers::new(transform),
+            buffers: Buffers::new(expands),
         };
         let mut first = true;
         while self.go_on() {
@@ -169,13 +174,6 @@ fn done(index: usize, verdict: Verdict) -> Message {
         verdict,
         at: Instant::now(),
     }
-}
-
-fn transform(store: &Store) -> Transform {
-    store
-        .layout
-        .as_ref()
-        .map_or(Transform::None, |l| l.transform)
 }
 
 fn too_slow(shard: &Listed) -> Verdict {

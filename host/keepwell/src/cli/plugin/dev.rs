@@ -1,10 +1,10 @@
 //! `plugin dev`: builds a plugin and tries its tasks again whenever its source changes.
 
 use super::make;
-use super::test::{Ended, chosen};
-use crate::cli::{Global, parse_setting};
+use super::test::{Chosen, Ended};
+use crate::cli::Global;
 use crate::error::{Error, Result};
-use crate::rehearsal::{Rehearsal, Scenario};
+use crate::rehearsal::Rehearsal;
 use crate::show::{self, Format};
 use keepwell_model::event::Mode;
 use keepwell_model::manifest::Manifest;
@@ -28,15 +28,8 @@ pub(crate) struct Args {
     /// The plugin's folder. What it depends on elsewhere is not watched.
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Only this task.
-    #[arg(long, value_name = "NAME")]
-    task: Option<String>,
-    /// Set a setting for these runs.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
-    set: Vec<(String, serde_json::Value)>,
-    /// What there is on the node. Default: `tests/node.toml` in DIR, if it is there.
-    #[arg(long, value_name = "FILE")]
-    scenario: Option<PathBuf>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Build and try once, then end.
     #[arg(long)]
     once: bool,
@@ -119,12 +112,12 @@ fn round(args: &Args, before: Option<&Round>) -> Result<Round> {
     let built = make(&args.dir, None, None)?;
     let build_ms = began.elapsed().as_millis();
     let component = std::fs::read(&built.out).map_err(|e| Error::io("read", &built.out, &e))?;
-    let scenario = Scenario::find(args.scenario.as_deref(), &args.dir)?;
+    let scenario = args.chosen.scenario(&args.dir)?;
     let rehearsal = Rehearsal::new(&component, &built.manifest, scenario)?;
     let mut tasks = vec![];
-    for task in chosen(&rehearsal, args.task.as_deref())? {
+    for task in args.chosen.tasks(&rehearsal)? {
         let began = Instant::now();
-        let ended = Ended::of(&rehearsal.run(&task, &args.set, None, Mode::Plan)?);
+        let ended = Ended::of(&rehearsal.run(&task, &args.chosen.set, None, Mode::Plan)?);
         let ms = began.elapsed().as_millis();
         tasks.push(Task { task, ended, ms });
     }
@@ -240,5 +233,20 @@ mod tests {
         assert_eq!(look(dir.path()).unwrap(), before);
         write("src/more.rs");
         assert_ne!(look(dir.path()).unwrap(), before);
+    }
+
+    /// Such as a home folder, named by mistake.
+    #[test]
+    fn a_folder_of_very_many_files_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = dir.path().join("0");
+        std::fs::write(&first, "").unwrap();
+        for n in 1..FILES_MAX {
+            std::fs::hard_link(&first, dir.path().join(n.to_string())).unwrap();
+        }
+        assert_eq!(look(dir.path()).unwrap().len(), FILES_MAX);
+        std::fs::hard_link(&first, dir.path().join("one more")).unwrap();
+        let refused = look(dir.path()).unwrap_err();
+        assert!(refused.message.contains("more than"), "{refused:?}");
     }
 }

@@ -15,7 +15,7 @@ use fails::{EndArg, FailArg};
 use keepwell_model::event::Mode;
 use keepwell_model::manifest::Manifest;
 use keepwell_model::state::Exit;
-use keepwell_sandbox::Fail;
+use keepwell_sandbox::{Fail, FailEnd};
 use std::path::{Path, PathBuf};
 use tried::{Failed, Task};
 
@@ -28,15 +28,8 @@ pub(crate) struct Args {
     /// A plugin's folder, or a component that is built already.
     #[arg(value_name = "DIR|FILE.wasm", default_value = ".")]
     what: PathBuf,
-    /// Only this task.
-    #[arg(long, value_name = "NAME")]
-    task: Option<String>,
-    /// Set a setting for these runs.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
-    set: Vec<(String, serde_json::Value)>,
-    /// What there is on the node. Default: `tests/node.toml` in DIR, if it is there.
-    #[arg(long, value_name = "FILE")]
-    scenario: Option<PathBuf>,
+    #[command(flatten)]
+    chosen: Chosen,
     /// Apply what is planned, too: only to the folders of that node.
     #[arg(long)]
     apply: bool,
@@ -55,6 +48,36 @@ pub(crate) struct Args {
     fail_each: Option<EndArg>,
 }
 
+/// What is tried, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Chosen {
+    /// Only this task.
+    #[arg(long, value_name = "NAME")]
+    task: Option<String>,
+    /// Set a setting for these runs.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    pub(super) set: Vec<(String, serde_json::Value)>,
+    /// What there is on the node. Default: `tests/node.toml` in DIR, if it is there.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+}
+
+impl Chosen {
+    pub(super) fn scenario(&self, plugin: &Path) -> Result<Scenario> {
+        Scenario::find(self.scenario.as_deref(), plugin)
+    }
+
+    pub(super) fn tasks(&self, rehearsal: &Rehearsal) -> Result<Vec<String>> {
+        let all = rehearsal.tasks();
+        match &self.task {
+            None => Ok(all),
+            Some(name) if all.contains(name) => Ok(vec![name.clone()]),
+            Some(name) => Err(Error::usage(format!("the plugin has no task `{name}`"))
+                .hint(format!("it has: {}", all.join(", ")))),
+        }
+    }
+}
+
 impl Args {
     const fn mode(&self) -> Mode {
         if self.apply { Mode::Apply } else { Mode::Plan }
@@ -62,7 +85,7 @@ impl Args {
 }
 
 pub(super) fn test(global: &Global, args: &Args) -> Result<Exit> {
-    let scenario = Scenario::find(args.scenario.as_deref(), &args.what)?;
+    let scenario = args.chosen.scenario(&args.what)?;
     let (component, manifest) = component(global, &args.what)?;
     let known = functions(&component)?;
     let mut named = args.fail.iter().filter_map(|fail| fail.0.function.as_ref());
@@ -75,7 +98,7 @@ pub(super) fn test(global: &Global, args: &Args) -> Result<Exit> {
     }
     let rehearsal = Rehearsal::new(&component, &manifest, scenario)?;
     let mut tasks = vec![];
-    for name in chosen(&rehearsal, args.task.as_deref())? {
+    for name in args.chosen.tasks(&rehearsal)? {
         tasks.push(try_task(global, &rehearsal, &name, args)?);
     }
     let crashed = |task: &Task| task.fails.iter().any(|fail| fail.ended.crashed);
@@ -140,29 +163,15 @@ fn functions(component: &[u8]) -> Result<Vec<String>> {
     Ok(all)
 }
 
-pub(super) fn chosen(rehearsal: &Rehearsal, only: Option<&str>) -> Result<Vec<String>> {
-    let all = rehearsal.tasks();
-    match only {
-        None => Ok(all),
-        Some(name) if all.iter().any(|task| task == name) => Ok(vec![name.to_owned()]),
-        Some(name) => Err(Error::usage(format!("the plugin has no task `{name}`"))
-            .hint(format!("it has: {}", all.join(", ")))),
-    }
-}
-
 fn try_task(global: &Global, rehearsal: &Rehearsal, name: &str, args: &Args) -> Result<Task> {
     let told = global.out().format == Format::Table;
     let mode = args.mode();
-    let mut task = Task::of(name, &rehearsal.run(name, &args.set, None, mode)?);
+    let mut task = Task::of(name, &rehearsal.run(name, &args.chosen.set, None, mode)?);
     let mut fails: Vec<Fail> = args.fail.iter().map(|fail| fail.0.clone()).collect();
     if let Some(EndArg(end)) = args.fail_each {
-        let calls = task.calls as u64;
-        task.not_tried = calls.saturating_sub(FAILS_MAX);
-        fails.extend((1..=calls.min(FAILS_MAX)).map(|at| Fail {
-            function: None,
-            at,
-            end,
-        }));
+        let (each, rest) = sweep(task.calls as u64, end);
+        fails.extend(each);
+        task.not_tried = rest;
     }
     if told {
         show::line(&task.lines());
@@ -174,7 +183,7 @@ fn try_task(global: &Global, rehearsal: &Rehearsal, name: &str, args: &Args) -> 
         }
     }
     for fail in fails {
-        let tried = rehearsal.run(name, &args.set, Some(fail.clone()), mode)?;
+        let tried = rehearsal.run(name, &args.chosen.set, Some(fail.clone()), mode)?;
         let failed = Failed::of(&fail, &tried);
         if told {
             show::line(&failed.line());
@@ -182,4 +191,29 @@ fn try_task(global: &Global, rehearsal: &Rehearsal, name: &str, args: &Args) -> 
         task.fails.push(failed);
     }
     Ok(task)
+}
+
+/// Each of so many calls ending so, and how many are too many for that.
+fn sweep(calls: u64, end: FailEnd) -> (impl Iterator<Item = Fail>, u64) {
+    let each = (1..=calls.min(FAILS_MAX)).map(move |at| Fail {
+        function: None,
+        at,
+        end,
+    });
+    (each, calls.saturating_sub(FAILS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_ends_where_nobody_would_wait_for_it() {
+        for (calls, tried, rest) in [(0, 0, 0), (200, 200, 0), (203, 200, 3)] {
+            let (each, not_tried) = sweep(calls, FailEnd::OutOfFuel);
+            let at: Vec<u64> = each.map(|fail| fail.at).collect();
+            assert_eq!(at, (1..=tried).collect::<Vec<_>>());
+            assert_eq!(not_tried, rest);
+        }
+    }
 }

@@ -2,7 +2,6 @@
 
 use super::super::examine::{Examined, Examiner};
 use super::super::expand::Buffers;
-use super::super::layout::Transform;
 use super::scratch::{Scratch, noise};
 use keepwell_model::store::{State, Verdict};
 use rustix::io::Errno;
@@ -50,7 +49,7 @@ fn on_disk(scratch: &Scratch, coming: &[Spoil]) -> Examined {
         store: &store,
         listing: &listing,
         go_on: &|| true,
-        buffers: Buffers::new(Transform::None),
+        buffers: Buffers::new(false),
     };
     COMING.set(coming.iter().rev().copied().collect());
     let examined = examiner.examine(&listing.shards()[0]);

@@ -4,5 +4,6 @@ mod bounds;
 mod damage;
 pub(super) mod disk;
 mod kinds;
+mod lists;
 mod real;
 mod scratch;

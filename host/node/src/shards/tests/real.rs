@@ -17,6 +17,7 @@ fn run(dir: &Path, tool: &str, args: &[&str]) -> std::io::Result<Output> {
         .current_dir(dir)
         .env("HOME", dir)
         .env("RESTIC_PASSWORD", "correct horse")
+        .env("BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "yes")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .env("GIT_AUTHOR_NAME", "a")
         .env("GIT_AUTHOR_EMAIL", "a@example.com")
@@ -189,6 +190,88 @@ fn git_may_pack_all_its_loose_objects() {
 }
 
 #[test]
+fn packs_of_git_verify_until_they_are_damaged() {
+    if !have("git") {
+        return;
+    }
+    let (mut scratch, home) = scratch(StoreKind::Git);
+    let git = |args: &[&str]| must(&home, "git", &[&["-C", "store"], args].concat());
+    git(&["init", "-q", "--bare"]);
+    git(&["--work-tree=../files", "add", "."]);
+    git(&["--work-tree=../files", "commit", "-qm", "all"]);
+    assert!(scratch.verify().count(State::Ok) >= 10);
+    git(&["gc", "-q"]);
+    let fsck = || run(&home, "git", &["-C", "store", "fsck", "--full"]).unwrap();
+    assert!(fsck().status.success());
+    let told = scratch.verify();
+    let bad = told.bad();
+    assert!(
+        bad.iter().all(|(_, state)| *state == State::Vanished),
+        "{bad:?}"
+    );
+    assert!(told.count(State::Ok) >= 2, "a pack and its index");
+    for ending in ["pack", "idx"] {
+        let name = largest(&scratch, &format!("pack/*.{ending}"));
+        let path = scratch.path(&format!("objects/{name}"));
+        let len = fs::metadata(&path).unwrap().len() as usize;
+        for at in [0, len / 2, len - 1] {
+            let flip = |b: &mut Vec<u8>| b[at] ^= 1;
+            alter_file(&path, flip);
+            assert!(
+                !fsck().status.success(),
+                "git finds nothing in {ending} at {at}"
+            );
+            assert_eq!(
+                scratch.verify().state(&name),
+                Some(State::Corrupt),
+                "{ending} {at}"
+            );
+            alter_file(&path, flip);
+        }
+    }
+    assert!(fsck().status.success() && scratch.verify().bad().is_empty());
+}
+
+#[test]
+fn segments_of_borg_verify_until_they_are_damaged() {
+    if !have("borg") {
+        return;
+    }
+    let (mut scratch, home) = scratch(StoreKind::Borg1);
+    fs::remove_dir(&scratch.root).unwrap();
+    must(&home, "borg", &["init", "--encryption=none", "store"]);
+    must(&home, "borg", &["create", "store::first", "files"]);
+    fs::write(home.join("files/new"), noise(99, 300_000)).unwrap();
+    must(&home, "borg", &["create", "store::second", "files"]);
+    must(&home, "borg", &["delete", "store::first"]);
+    let check = || {
+        let args = ["check", "--repository-only", "store"];
+        run(&home, "borg", &args).unwrap().status.success()
+    };
+    assert!(check());
+    let told = scratch.verify();
+    assert!(told.bad().is_empty(), "{:?}", told.bad());
+    assert!(told.count(State::Ok) >= 3);
+    let segment = largest(&scratch, "data/**");
+    let len = fs::metadata(scratch.path(&segment)).unwrap().len() as usize;
+    for at in [0, 8, 12, len / 2, len - 1] {
+        let flip = |b: &mut Vec<u8>| b[at] ^= 1;
+        alter_file(&scratch.path(&segment), flip);
+        assert!(!check(), "borg finds nothing at {at}");
+        assert_eq!(
+            scratch.verify().state(&segment),
+            Some(State::Corrupt),
+            "{at}"
+        );
+        alter_file(&scratch.path(&segment), flip);
+    }
+    assert!(check() && scratch.verify().bad().is_empty());
+    scratch.alter(&segment, |b| b.truncate(len - 1));
+    assert!(!check());
+    assert_eq!(scratch.verify().state(&segment), Some(State::Truncated));
+}
+
+#[test]
 fn an_image_of_umoci_is_whole_and_then_not() {
     if !have("umoci") {
         return;
@@ -232,4 +315,63 @@ fn copied_by_skopeo(home: &Path) {
     let told = copy.verify();
     assert!(told.bad().is_empty(), "{:?}", told.bad());
     assert!(told.verdicts.len() >= 3);
+}
+
+#[test]
+fn chunks_of_casync_are_whole_and_then_not() {
+    if !have("casync") {
+        return;
+    }
+    let (mut scratch, home) = scratch(StoreKind::Casync);
+    fs::remove_dir(&scratch.root).unwrap();
+    let args = ["make", "--store=store", "files.caidx", "files"];
+    must(&home, "casync", &args);
+    let told = scratch.verify();
+    assert!(told.bad().is_empty(), "{:?}", told.bad());
+    assert!(told.count(State::Ok) >= 8, "{}", told.verdicts.len());
+    let chunk = largest(&scratch, "**");
+    let extract = |to: &str| {
+        let args = ["extract", "--store=store", "files.caidx", to];
+        run(&home, "casync", &args).unwrap().status.success()
+    };
+    assert!(extract("whole"));
+    scratch.alter(&chunk, |b| {
+        let middle = b.len() / 2;
+        b[middle] ^= 1;
+    });
+    assert!(!extract("flipped"));
+    assert_eq!(scratch.verify().state(&chunk), Some(State::Corrupt));
+    fs::remove_file(scratch.path(&chunk)).unwrap();
+    assert!(!extract("gone"));
+    assert_eq!(scratch.verify().state(&chunk), Some(State::Vanished));
+}
+
+#[test]
+fn metadata_of_ostree_is_whole_and_then_not() {
+    if !have("ostree") {
+        return;
+    }
+    let (mut scratch, home) = scratch(StoreKind::OstreeMeta);
+    fs::remove_dir(&scratch.root).unwrap();
+    must(&home, "ostree", &["init", "--repo=store", "--mode=archive"]);
+    let commit = ["commit", "--repo=store", "--branch=main", "files"];
+    must(&home, "ostree", &commit);
+    let fsck = || {
+        let out = run(&home, "ostree", &["fsck", "--repo=store"]).unwrap();
+        out.status.success()
+    };
+    assert!(fsck());
+    let told = scratch.verify();
+    // A commit, a directory, and what the directory's owner and mode are.
+    assert_eq!(told.count(State::Ok), 3);
+    assert!(told.bad().is_empty(), "{:?}", told.bad());
+    for ending in ["commit", "dirtree", "dirmeta"] {
+        let name = largest(&scratch, &format!("objects/*/*.{ending}"));
+        let flip = |b: &mut Vec<u8>| *b.last_mut().unwrap() ^= 1;
+        alter_file(&scratch.path(&name), flip);
+        assert!(!fsck(), "ostree finds nothing in a {ending}");
+        assert_eq!(scratch.verify().state(&name), Some(State::Corrupt));
+        alter_file(&scratch.path(&name), flip);
+    }
+    assert!(fsck() && scratch.verify().bad().is_empty());
 }

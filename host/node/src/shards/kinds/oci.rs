@@ -1,11 +1,14 @@
-//! What an OCI image layout names: everything reached from `index.json` through nested indexes and
-//! manifests.
+//! OCI image layouts: blobs by their SHA-256. Everything reached from `index.json` through nested indexes and
+//! manifests must be there.
 
-use super::digest::{self, Hasher, Sum};
-use super::small::{self, SmallError};
+use super::super::digest::{self, Hasher, Sum};
+use super::super::layout::{Expected, Layout, LayoutError, Rule};
+use super::super::small::{self, SmallError};
+use super::{Kind, Named, Names, Stranger};
 use keepwell_model::store::{DigestKind, Encoding, State, Verdict};
 use keepwell_model::words::Refusal;
 use rustix::fd::BorrowedFd;
+use rustix::fs::FileType;
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -14,9 +17,55 @@ const MANIFEST_MAX_BYTES: u64 = 4 << 20;
 /// Indexes of indexes deeper than this serve no platform.
 const DEPTH_MAX: u32 = 8;
 /// A listing holds no more shards than this.
-const DESCRIPTORS_MAX: usize = super::SHARDS_MAX;
+const DESCRIPTORS_MAX: usize = super::super::SHARDS_MAX;
 /// Damaged manifests reported one by one.
 const TROUBLES_MAX: usize = 1_000;
+
+#[derive(Debug)]
+pub(super) struct Oci;
+
+impl Kind for Oci {
+    /// The temporary names are those of umoci, containers/image and containerd.
+    fn layout(&self) -> Result<Option<Layout>, LayoutError> {
+        let blob = Rule::hex("blobs/sha256/{h}", DigestKind::Sha256);
+        let temporary = [
+            "oci-put-blob*",
+            ".umoci-*",
+            ".umoci-*/**",
+            "ingest/**",
+            "blobs/sha256/tmp*",
+        ];
+        Layout::new(&[blob], &["oci-layout", "index.json"], &temporary).map(Some)
+    }
+
+    fn needed(&self) -> Vec<(&str, FileType)> {
+        vec![
+            ("oci-layout", FileType::RegularFile),
+            ("index.json", FileType::RegularFile),
+            ("blobs", FileType::Directory),
+        ]
+    }
+
+    fn names(&self, root: BorrowedFd<'_>) -> Result<Names, Refusal> {
+        let reached = reach(root)?;
+        let named = |(sum, bytes)| {
+            let expected = Expected::plain(sum, DigestKind::Sha256);
+            let bytes = Some(bytes);
+            (blob(&sum), Named { expected, bytes })
+        };
+        Ok(Names {
+            named: reached.named.into_iter().map(named).collect(),
+            troubles: reached.troubles,
+        })
+    }
+
+    fn stranger(&self, name: &str) -> Stranger {
+        match name.starts_with("blobs/") {
+            true => Stranger::Unverifiable("its name is not a SHA-256, which alone is supported"),
+            false => Stranger::Extra,
+        }
+    }
+}
 
 /// Of an index or a manifest, what leads on. Unknown fields are passed over, as the format asks.
 #[derive(Debug, Default, Deserialize)]
@@ -50,22 +99,22 @@ struct LayoutFile {
 
 /// What the layout names, and what could not be followed.
 #[derive(Debug, Default)]
-pub(super) struct Reached {
+struct Reached {
     /// Sizes by digest.
-    pub(super) named: HashMap<Sum, u64>,
-    pub(super) troubles: Vec<Verdict>,
+    named: HashMap<Sum, u64>,
+    troubles: Vec<Verdict>,
     /// Descriptors seen, so that repeating one does not defeat the bound.
     descriptors: usize,
 }
 
 /// The name of a blob.
-pub(super) fn blob(sum: &Sum) -> String {
+fn blob(sum: &Sum) -> String {
     let hex = digest::text(sum, DigestKind::Sha256, Encoding::Hex);
     format!("blobs/sha256/{hex}")
 }
 
 /// Follows `index.json`. Damage is a trouble, not an error: the rest of the store can be checked.
-pub(super) fn reach(root: BorrowedFd<'_>) -> Result<Reached, Refusal> {
+fn reach(root: BorrowedFd<'_>) -> Result<Reached, Refusal> {
     let mut reached = Reached::default();
     match small::read(root, b"oci-layout", MANIFEST_MAX_BYTES) {
         Ok(text) if serde_json::from_slice::<LayoutFile>(&text).is_ok() => {}
