@@ -71,22 +71,43 @@ struct Level {
 #[derive(Default)]
 struct Names {
     bytes: Vec<u8>,
-    at: Vec<(usize, FileType)>,
+    at: Vec<Place>,
+}
+
+/// Where a name stands. Its length is kept, so that sorting need not look for its end each time.
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    /// Without the NUL. A record of a directory has at most 65,535 bytes.
+    length: u16,
+    kind: FileType,
 }
 
 impl Names {
+    fn push(&mut self, name: &CStr, kind: FileType) {
+        let Ok(length) = u16::try_from(name.count_bytes()) else {
+            return;
+        };
+        let start = self.bytes.len();
+        self.at.push(Place {
+            start,
+            length,
+            kind,
+        });
+        self.bytes.extend_from_slice(name.to_bytes_with_nul());
+    }
+
     fn name(&self, index: usize) -> Option<(&CStr, FileType)> {
-        let (start, kind) = *self.at.get(index)?;
-        let name = CStr::from_bytes_until_nul(&self.bytes[start..]).ok()?;
-        Some((name, kind))
+        let place = self.at.get(index)?;
+        let end = place.start + usize::from(place.length);
+        let name = CStr::from_bytes_with_nul(&self.bytes[place.start..=end]).ok()?;
+        Some((name, place.kind))
     }
 
     fn sort(&mut self) {
         let bytes = &self.bytes;
-        let key = |start: usize| {
-            CStr::from_bytes_until_nul(&bytes[start..]).map_or(&b""[..], CStr::to_bytes)
-        };
-        self.at.sort_unstable_by(|a, b| key(a.0).cmp(key(b.0)));
+        let name = |it: &Place| &bytes[it.start..it.start + usize::from(it.length)];
+        self.at.sort_unstable_by(|a, b| name(a).cmp(name(b)));
     }
 }
 
@@ -295,8 +316,7 @@ impl Tree {
                 too_many += 1;
                 continue;
             }
-            names.at.push((names.bytes.len(), entry.file_type()));
-            names.bytes.extend_from_slice(name.to_bytes_with_nul());
+            names.push(name, entry.file_type());
         }
         if too_many > 0 {
             *self.skipped.entry("directory-too-large").or_default() += too_many;

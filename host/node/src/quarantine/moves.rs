@@ -26,26 +26,27 @@ impl Quarantine {
                 RenameFlags::NOREPLACE,
             )
         });
-        let cannot = format!("cannot move `{path}` to quarantine");
+        let cannot = || format!("cannot move `{path}` to quarantine");
         match moved {
             Ok(()) => {}
             Err(e @ (Errno::EXIST | Errno::NOENT)) => {
                 return match look(self.folder.fd(), &id) {
                     Ok(facts) if same_moved(&facts, &identity, false) => Ok(()),
                     Ok(_) => Err(Refusal::gone(format!(
-                        "{cannot}: quarantine already holds something else as number {id}"
+                        "{}: quarantine already holds something else as number {id}",
+                        cannot()
                     ))),
-                    Err(_) => Err(refused(e, cannot)),
+                    Err(_) => Err(refused(e, cannot())),
                 };
             }
-            Err(e) => return Err(refused(e, cannot)),
+            Err(e) => return Err(refused(e, cannot())),
         }
         // From here on a refusal must leave the entry in its place, for a refused action is not
         // undone later.
-        let looked = self.fault("look").map_err(|e| refused(e, cannot.clone()));
+        let looked = self.fault("look").map_err(|e| refused(e, cannot()));
         let looked = looked.and_then(|()| {
             let after = self.look_at_parent(&parent, path)?;
-            let there = look(self.folder.fd(), &id).map_err(|e| refused(e, cannot))?;
+            let there = look(self.folder.fd(), &id).map_err(|e| refused(e, cannot()))?;
             Ok((after, there))
         });
         let (after, there) = match looked {
