@@ -166,7 +166,11 @@ impl Schema {
                 _ => value.clone(),
             },
             (Some(Kind::String), Value::Number(number)) => number.to_string().into(),
-            (Some(Kind::Array), Value::String(_)) => Value::Array(vec![]),
+            // As the SDK takes it: texts with commas between them.
+            (Some(Kind::Array), Value::String(text)) => {
+                let parts = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+                parts.collect()
+            }
             _ => value.clone(),
         }
     }

@@ -110,6 +110,21 @@ fn a_text_of_a_format_means_something() {
     }
 }
 
+/// `--set ages=1h,2h` arrives as one text.
+#[test]
+fn each_part_of_a_list_is_looked_at() {
+    let ages = setting(
+        json!(["1h"]),
+        json!({"type":"array","items":{"type":"string","format":"span"}}),
+    );
+    for good in [json!([]), json!(["1h", "2d"]), json!(""), json!("1h, 2d,")] {
+        ages.fits(&good).unwrap();
+    }
+    for bad in [json!(["1h", "soon"]), json!("1h,soon"), json!(true)] {
+        assert_eq!(ages.fits(&bad).unwrap_err(), "a list, each a text", "{bad}");
+    }
+}
+
 #[test]
 fn settings_are_within_bounds_and_fit_themselves() {
     let named = |name: &str, schema: Value| Setting {
